@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# quire: `make help` lists the targets. Objects go to build/$(VARIANT); V=1 shows the commands.
+
+VARIANT ?= release
+B       := build/$(VARIANT)
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+.PHONY: all
+all: build/$(VARIANT)/quire ## build quire into build/release/
+
+CC      := gcc
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wwrite-strings \
+           -Wvla -Wpointer-arith -Wformat=2 -Wimplicit-fallthrough $(if $(WERROR),-Werror)
+CFLAGS  ?= -O2 -g
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -I. -pthread $(WARN) $(CFLAGS) $(CFLAGS_$(VARIANT)) -fPIE \
+           -fstack-protector-strong -MMD -MP
+ALL_LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--as-needed \
+           $(LDFLAGS) $(CFLAGS_$(VARIANT))
+SANITIZE := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_release := -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections
+CFLAGS_asan := $(SANITIZE)
+CFLAGS_fuzz := $(SANITIZE) -fsanitize=fuzzer-no-link
+
+# The libraries are linked in, so that a guest's process starts fast, stays small, and the emulated
+# hosts need one file; libc stays shared.
+LIBS    := -l:libuv_a.a -l:libjansson.a -l:liblz4.a -l:libzstd.a -l:libz.a -ldl
+
+MM      := err space
+VMM     := $(patsubst vmm/%.c,%,$(filter-out vmm/main.c,$(wildcard vmm/*.c)))
+
+MM_OBJ  := $(MM:%=$(B)/mm/%.o)
+VMM_OBJ := $(VMM:%=$(B)/vmm/%.o)
+
+$(B)/libquire-mm.a: $(MM_OBJ)
+$(B)/libquire-vmm.a: $(VMM_OBJ)
+$(B)/%.a:
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/quire: $(B)/vmm/main.o $(B)/libquire-vmm.a $(B)/libquire-mm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+
+# mm/ deals in sizes: there a silent narrowing is an error.
+$(B)/mm/%.o: WARN += -Wconversion
+$(B)/%.o: %.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+include guest/guest.mk
+include guest/linux/linux.mk
+
+.PHONY: guests
+guests: $(MICRO) linux-guest ## build the guests: build/guest/micro.elf, build/linux/
+
+# Unit tests: one program for each tests/test_NAME.c. It links the libraries, so that it pulls in
+# what it tests and can put fakes in place of the rest.
+
+UNIT      := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+UNIT_BIN   = $(UNIT:%=$(B)/tests/%)
+TEST_OBJ   = $(patsubst %.c,$(B)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c guest/work/*.c)))
+OWN_LIBS   = $(B)/libquire-test.a $(B)/libquire-vmm.a $(B)/libquire-mm.a
+
+$(B)/libquire-test.a: $(TEST_OBJ)
+$(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(OWN_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lcmocka -lm
+
+.PHONY: unit
+unit: $(UNIT_BIN)
+
+# Fuzzers: one for each tests/fuzz/fuzz_NAME.c, with its corpus in tests/fuzz/corpus/NAME.
+
+FUZZ      := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BIN   = $(FUZZ:%=$(B)/tests/fuzz/fuzz_%)
+T         ?= load
+TIME      ?= 60
+
+$(FUZZ_BIN): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(OWN_LIBS)
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) -fsanitize=fuzzer $(LIBS)
+
+.PHONY: fuzzers fuzz fuzz-quick
+fuzzers: $(FUZZ_BIN)
+
+fuzz: ## fuzz one reader: make fuzz T=load TIME=60
+	$(Q)$(MAKE) VARIANT=fuzz CC=clang fuzzers
+	@mkdir -p build/corpus/$(T)
+	build/fuzz/tests/fuzz/fuzz_$(T) -max_total_time=$(TIME) build/corpus/$(T) tests/fuzz/corpus/$(T)
+
+fuzz-quick: ## replay the fuzzers' corpora, and a little more
+	$(Q)$(MAKE) VARIANT=fuzz CC=clang fuzzers
+	$(Q)tests/run tests/fuzz.sh
+
+# Programs of the benchmarks.
+
+BENCH_BIN := $(addprefix build/release/tools/,floor timeto first.elf)
+
+build/release/tools/first.elf: tools/bench/first.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x100000,-e,start,-N,--build-id=none \
+		-Wl,-z,noexecstack,--no-warn-rwx-segments -o $@ $<
+build/release/tools/floor build/release/tools/timeto: build/release/tools/%: build/release/tools/bench/%.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $< $(ALL_LDFLAGS)
+
+# What users and continuous integration run.
+
+.PHONY: demo check check-lab bench install
+demo: ## install what is missing, build, and show what quire does here
+	$(Q)tools/install-deps build lab
+	$(Q)$(MAKE) all guests
+	$(Q)tools/demo
+
+# Everything that the tests need is built first: nothing else then competes with what they time.
+.PHONY: test-programs
+test-programs:
+	$(Q)$(MAKE) WERROR=1 all unit guests
+	$(Q)$(MAKE) WERROR=1 VARIANT=asan all unit
+	$(Q)$(MAKE) WERROR=1 VARIANT=fuzz CC=clang fuzzers
+
+check: ## install what is missing, build, and pass the tests
+	$(Q)tools/install-deps build check lab
+	$(Q)$(MAKE) test-programs
+	$(Q)tests/run tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
+		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
+		"QUIRE=build/asan/quire tests/cli.sh" "QUIRE=build/asan/quire tests/control.sh" \
+		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
+
+check-lab: ## run the guests in all four emulated hosts
+	$(Q)tools/install-deps build lab
+	$(Q)$(MAKE) all guests
+	$(Q)tests/run --limit 1800 tests/lab.sh $(patsubst %,"tests/guests-in-lab.sh %", \
+		amd-npt amd-shadow intel-ept intel-shadow)
+
+bench: ## print ratios against the peers
+	$(Q)tools/install-deps build lab
+	$(Q)$(MAKE) all guests $(BENCH_BIN)
+	$(Q)tools/bench/run
+
+PREFIX ?= /usr/local
+install: all ## install quire and its manual under PREFIX
+	install -D -m 755 build/release/quire $(DESTDIR)$(PREFIX)/bin/quire
+	install -D -m 644 docs/quire.1 $(DESTDIR)$(PREFIX)/share/man/man1/quire.1
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+.PHONY: clean help
+clean: ## remove build/
+	rm -rf build
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Starting CPUs by INIT and start-up interrupts (Intel SDM 3A, 9.4.4) through the local APIC's
+ * memory window, which entry.S has mapped for CPL 3.
+ *
+ * A struct cpus is shared by all CPUs and accessed atomically. A CPU without work spins: it has no
+ * interrupts to wake it, and only waits while the first one builds tables.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "guest/abi.h"
+#include "guest/micro/cpus.h"
+#include "guest/micro/kernel.h"
+#include "guest/micro/string.h"
+
+/* Where the trampoline is copied to; a start-up interrupt's vector is the number of that page. */
+#define TRAMPOLINE 0x8000
+
+#define APIC_COMMAND 0xfee00300 /* low half of the interrupt command register */
+#define ALL_OTHERS   0xc0000
+#define ASSERT_LEVEL 0x4000
+#define INIT	     0x500
+#define STARTUP	     0x600
+
+#define MS ((uint64_t)1000000)
+
+/* Generous: an emulated host on a busy machine brings up sixteen CPUs in well under a second. */
+#define PATIENCE (10 * 1000 * MS)
+
+extern const char trampoline[], trampoline_end[]; /* entry.S */
+
+static void send_to_others(uint32_t message)
+{
+	*(volatile uint32_t *)APIC_COMMAND = ALL_OTHERS | ASSERT_LEVEL | message;
+}
+
+static unsigned int count_ready(const struct cpus *cpus)
+{
+	return __atomic_load_n(&cpus->ready, __ATOMIC_ACQUIRE);
+}
+
+/* Wait for the wanted CPUs, but no longer than @ns. */
+static bool wait_ready(const struct cpus *cpus, const struct clock *clock, uint64_t ns)
+{
+	uint64_t start = clock_ns(clock);
+
+	while (count_ready(cpus) < cpus->wanted - 1) {
+		if (clock_ns(clock) - start > ns)
+			return false;
+		cpus_relax();
+	}
+	return true;
+}
+
+int cpus_start(struct cpus *cpus, unsigned int wanted, const struct boot *boot,
+	       const struct clock *clock)
+{
+	cpus->wanted = wanted;
+	if (wanted == 1)
+		return 0;
+	if (!boot_is_ram(boot, TRAMPOLINE, TRAMPOLINE + GUEST_PAGE_SIZE))
+		return -1;
+	memcpy((void *)TRAMPOLINE, trampoline, (size_t)(trampoline_end - trampoline));
+	send_to_others(INIT);
+	wait_ready(cpus, clock, 10 * MS);
+	send_to_others(STARTUP | TRAMPOLINE >> 12);
+	if (wait_ready(cpus, clock, MS))
+		return 0;
+	send_to_others(STARTUP | TRAMPOLINE >> 12); /* the second one, for those that missed it */
+	return wait_ready(cpus, clock, PATIENCE) ? 0 : -1;
+}
+
+void cpus_enter(struct cpus *cpus, unsigned int index)
+{
+	unsigned int done = 0;
+
+	if (index >= cpus->wanted)
+		kernel_call(KERNEL_HALT, 0, 0);
+	__atomic_add_fetch(&cpus->ready, 1, __ATOMIC_ACQ_REL);
+	for (;; done++) {
+		while (__atomic_load_n(&cpus->round, __ATOMIC_ACQUIRE) == done)
+			cpus_relax();
+		cpus->work(cpus->arg, index);
+		__atomic_sub_fetch(&cpus->busy, 1, __ATOMIC_ACQ_REL);
+	}
+}
+
+void cpus_run(struct cpus *cpus, void (*work)(void *arg, unsigned int index), void *arg)
+{
+	cpus->work = work;
+	cpus->arg = arg;
+	cpus->busy = cpus->wanted - 1;
+	__atomic_add_fetch(&cpus->round, 1, __ATOMIC_ACQ_REL);
+	work(arg, 0);
+	while (__atomic_load_n(&cpus->busy, __ATOMIC_ACQUIRE))
+		cpus_relax();
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The inside of a run: what all workers share, and what each has to itself. Programs only need to
+ * provide the memory of a struct work; the rest of this header is for guest/work/ itself.
+ *
+ *   work.c    the jobs, phase by phase
+ *   check.c   reading pages, and telling what is wrong
+ *   pulse.c   time passing: beats, status lines, waiting for each other
+ *
+ * Worker i owns pages [i * slice, (i + 1) * slice) and nobody else touches them, so that the table
+ * of generations needs no locks. What workers share is accessed atomically.
+ */
+#ifndef QUIRE_GUEST_WORK_WORK_H
+#define QUIRE_GUEST_WORK_WORK_H
+
+#include "guest/work/page.h"
+#include "guest/work/pattern.h"
+#include "guest/work/platform.h"
+
+struct worker {
+	struct work *work;
+	unsigned int index;
+	uint64_t first; /* its slice */
+	uint64_t pages;
+	struct guest_beat *beat;
+	struct pattern pattern;
+	uint64_t status_at; /* worker 0: time of the next status line */
+	union page scratch; /* for page_examine() */
+};
+
+struct work {
+	const struct work_platform *platform;
+	const struct work_options *options;
+	uint64_t pages; /* a multiple of the number of workers */
+	uint64_t start_ns;
+	struct zipf zipf;
+
+	unsigned int arrived; /* at the meeting point */
+	unsigned int meeting; /* meetings held so far */
+	uint64_t wrong;	      /* pages found wrong, all workers */
+
+	struct worker workers[GUEST_MAX_CPUS];
+};
+
+/* Add one to a counter that only this worker writes, and others and the host may read. */
+static inline void work_count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t work_now(const struct work *work)
+{
+	return work->platform->now_ns(work->platform->opaque);
+}
+
+static inline union page *work_page(const struct work *work, uint64_t number)
+{
+	return (union page *)work->platform->arena + number;
+}
+
+/* Between any two pieces of work: see to beats and status lines. Returns the time. */
+uint64_t pulse_tick(struct worker *worker);
+
+/* Tick and be idle for a moment. */
+uint64_t pulse_wait(struct worker *worker);
+
+/* Wait until all workers are here. What they wrote before is visible to all after. */
+void pulse_meet(struct worker *worker);
+
+/* The counters of all workers in one. */
+struct guest_beat pulse_total(const struct work *work);
+
+/* The beats of all workers, as a line. */
+void pulse_report(const struct work *work);
+
+/* Read page @number and count it; report it when it does not hold what it must. */
+void check_page(struct worker *worker, uint64_t number);
+
+/* Read the worker's whole slice. */
+void check_slice(struct worker *worker);
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Guest-physical memory: where it lies, what backs it, and the one door to its contents.
+ *
+ *   gpa 0            below4g       3 GiB           4 GiB              4 GiB + above4g
+ *     |--- slot 0 ------|  (nothing)  |-- PCI hole ---|----- slot 1 -------|
+ *
+ *   file offset 0 ...................... below4g ........................ size
+ *
+ * RAM fills the space below SPACE_HOLE_START first; what is left starts at 4 GiB. One file (a
+ * sealed memfd by default) backs both slots and is mapped twice:
+ *
+ *   - the guest mapping, handed to KVM (and later to userfaultfd), through which the guest's own
+ *     accesses fault. The VMM never touches it.
+ *   - the alias, private to the VMM, through which it reads and writes guest memory without ever
+ *     taking one of the guest's faults.
+ *
+ * Always true: a slot's gpa, size and offset are page-aligned; slots are sorted and do not overlap;
+ * a range that leaves a slot has no pointer, even where the next slot happens to follow in the
+ * file.
+ *
+ * The shape is fixed at creation, so every function here but create and destroy is safe from any
+ * thread. The contents are shared with running vCPUs: read a guest structure once, into memory of
+ * your own, before checking it.
+ */
+#ifndef QUIRE_MM_SPACE_H
+#define QUIRE_MM_SPACE_H
+
+#include "mm/addr.h"
+
+#define SPACE_HOLE_START (3 * GiB)
+#define SPACE_HOLE_END	 (4 * GiB)
+#define SPACE_MIN_SIZE	 (16 * MiB)
+#define SPACE_MAX_SIZE	 (1024 * GiB)
+
+enum space_backing {
+	SPACE_MEMFD, /* sealed memfd, two mappings; transparent huge pages where the host allows */
+	SPACE_ANON,  /* private anonymous memory, one mapping: the alias is the guest mapping */
+	SPACE_HUGETLB, /* memfd of 2 MiB hugetlb pages, reserved at creation */
+};
+
+struct space_slot {
+	gpa_t start;
+	u64 size;
+	u64 offset;  /* into the backing file, and into both mappings */
+	void *guest; /* address to give KVM; not to be dereferenced by the VMM */
+};
+
+struct space;
+
+/*
+ * Reserve @size bytes of guest memory, a multiple of 2 MiB from SPACE_MIN_SIZE to SPACE_MAX_SIZE.
+ * Nothing is resident until it is touched (hugetlb pages are reserved, not touched).
+ * Returns -EINVAL for a bad size, -ENOMEM or another -errno when the host refuses.
+ */
+int space_create(struct space **out, u64 size, enum space_backing backing);
+
+/* Unmap and close everything. Every pointer handed out dies here. NULL is allowed. */
+void space_destroy(struct space *space);
+
+u64 space_size(const struct space *space);
+
+/* Bytes of guest memory that the host has given pages to; -errno where it cannot be told. */
+int space_resident(const struct space *space, u64 *bytes);
+
+unsigned int space_nr_slots(const struct space *space);
+const struct space_slot *space_slot(const struct space *space, unsigned int i);
+
+/*
+ * The door. [start, start + len) must lie inside one slot; NULL if it does not. A length of zero is
+ * allowed at any address inside a slot or at its end. space_ptr_mut() is for writing: dirty
+ * tracking hangs on the difference, so ask for it only when a write follows.
+ */
+const void *space_ptr(const struct space *space, gpa_t start, u64 len);
+void *space_ptr_mut(struct space *space, gpa_t start, u64 len);
+
+/* Copy into or out of guest memory through the door; -EFAULT when the range is not RAM. */
+int space_write(struct space *space, gpa_t start, const void *data, u64 len);
+int space_read(const struct space *space, gpa_t start, void *data, u64 len);
+
+/*
+ * Give the pages of [start, start + len) back to the host; they read as zeros afterwards.
+ * Page-aligned (2 MiB-aligned for hugetlb), inside one slot, else -EINVAL.
+ */
+int space_punch(struct space *space, gpa_t start, u64 len);
+
+#endif

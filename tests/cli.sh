@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The command line: what bad input gets, exit statuses, and that nothing is left behind. Needs no
+# guest but the microguest.
+cd "$(dirname "$0")/.." || exit 1
+. tests/lib.sh
+
+run=("$QUIRE" run --serial none)
+
+# --- bad usage: status 2 ---
+expect "no command" 2 "" bash -c "$QUIRE >/dev/null 2>$WORK/help; status=\$?; grep -q usage $WORK/help && exit \$status"
+expect "unknown command" 2 "fly: unknown command" "$QUIRE" fly
+expect "unknown option" 2 "--fly: unknown option" "$QUIRE" run --fly
+expect "no kernel given" 2 "--kernel: missing" "$QUIRE" run
+expect "memory is no size" 2 "--memory lots: not a size" "$QUIRE" run --kernel x --memory lots
+expect "cpus is no number" 2 "--cpus two: not a number" "$QUIRE" run --kernel x --cpus two
+expect "unknown backing" 2 "--backing paper: unknown value" "$QUIRE" run --kernel x --backing paper
+expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
+expect "--help" 0 "" "$QUIRE" --help
+for command in run ps pause resume powerdown quit stats qmp doctor; do
+	expect "$command --help" 0 "" "$QUIRE" $command --help
+	grep -q "^usage: quire $command" "$OUT" || not_ok "$command --help" "no usage line"
+done
+
+# --- bad images and files: status 1 ---
+printf 'not a kernel at all, but long enough to look at: %s\n' "$(seq 1000)" >"$WORK/text"
+: >"$WORK/empty"
+head -c 300 "$MICRO" >"$WORK/short"
+expect "kernel missing" 1 "No such file" "${run[@]}" --kernel "$WORK/none"
+expect "kernel is a directory" 1 "$WORK: " "${run[@]}" --kernel "$WORK"
+expect "kernel empty" 1 "$WORK/empty: " "${run[@]}" --kernel "$WORK/empty"
+expect "kernel is a text" 1 "$WORK/text: " "${run[@]}" --kernel "$WORK/text"
+expect "kernel truncated" 1 "$WORK/short: " "${run[@]}" --kernel "$WORK/short"
+mkfifo "$WORK/fifo"
+expect "kernel is a pipe" 1 "$WORK/fifo: " "${run[@]}" --kernel "$WORK/fifo"
+expect "initrd missing" 1 "No such file" "${run[@]}" --kernel "$MICRO" --initrd "$WORK/none"
+truncate -s 100M "$WORK/big"
+expect "initrd does not fit" 1 "$WORK/big: " "${run[@]}" --kernel "$MICRO" --initrd "$WORK/big" \
+	--memory 64M
+expect "command line too long" 1 "command line" "${run[@]}" --kernel "$MICRO" \
+	--append "$(head -c 100000 /dev/zero | tr '\0' x)"
+expect "a name with control characters prints clean" 1 "\\?\\?" "${run[@]}" \
+	--kernel "$WORK/"$'\e\n'
+
+# --- impossible machines: status 1 ---
+expect "memory too small" 1 "--memory" "${run[@]}" --kernel "$MICRO" --memory 8M
+expect "memory not a multiple" 1 "--memory" "${run[@]}" --kernel "$MICRO" --memory 17M
+expect "memory too large" 1 "--memory" "${run[@]}" --kernel "$MICRO" --memory 2048T
+expect "no processors" 1 "--cpus 0" "${run[@]}" --kernel "$MICRO" --cpus 0
+expect "too many processors" 1 "--cpus 17" "${run[@]}" --kernel "$MICRO" --cpus 17
+expect "name with a slash" 1 "a/b" "${run[@]}" --kernel "$MICRO" --name a/b
+expect "serial of no kind" 1 "--serial paper" "$QUIRE" run --kernel "$MICRO" --serial paper
+expect "serial file in no directory" 1 "--serial file:" "$QUIRE" run --kernel "$MICRO" \
+	--serial "file:$WORK/none/x"
+expect "log in no directory" 1 "--log" "${run[@]}" --kernel "$MICRO" --log "$WORK/none/x"
+expect "no such guest" 1 "nobody" "$QUIRE" pause nobody
+
+# --- no usable KVM ---
+if unshare -m true 2>/dev/null; then
+	expect "no /dev/kvm" 1 "/dev/kvm: no such device" unshare -m bash -c \
+		"mount -t tmpfs none /dev && ${run[*]} --kernel $MICRO"
+	expect "/dev/kvm is not KVM" 1 "/dev/kvm: " unshare -m bash -c \
+		"mount --bind /dev/null /dev/kvm && ${run[*]} --kernel $MICRO"
+	chmod 755 "$WORK"
+	mkdir -m 700 "$WORK/nobody" && chown 65534 "$WORK/nobody"
+	cp "$QUIRE" "$MICRO" "$WORK"
+	if [ "$(stat -c %a /dev/kvm)" = 600 ]; then
+		expect "no permission for /dev/kvm" 1 "permission denied" \
+			env QUIRE_RUNTIME_DIR="$WORK/nobody" setpriv --reuid 65534 --clear-groups \
+			"$WORK/quire" run --serial none --kernel "$WORK/micro.elf"
+	else
+		skip "no permission for /dev/kvm" "everybody may open it here"
+	fi
+else
+	skip "no /dev/kvm" "mount namespaces need root"
+fi
+
+if [ ! -w /dev/kvm ]; then
+	skip "guests" "/dev/kvm cannot be used here"
+	finish
+	exit
+fi
+
+# --- real guests ---
+expect "a guest that passes" 0 "" "${run[@]}" --kernel "$MICRO" --append job=none
+check "nothing is left in the runtime directory" test -z "$(ls "$QUIRE_RUNTIME_DIR")"
+expect "full disk under the serial port" 1 "serial output: No space left" "$QUIRE" run \
+	--kernel "$MICRO" --append 'job=verify passes=1 size=1M' --serial file:/dev/full
+expect "a reader that goes away" 0 "" bash -c "$QUIRE run --kernel $MICRO --append \
+	'job=verify passes=0 size=1M status=1' 2>$WORK/pipe | head -n 1 >/dev/null; grep -q 'Broken pipe' $WORK/pipe"
+
+# A signal, at any moment of a guest's life: status 1, one line or none, and nothing left.
+signals_end_it()
+{
+	local delay pid status
+	for delay in 0 0.001 0.002 0.003 0.005 0.01 0.05 0.3; do
+		"${run[@]}" --kernel "$MICRO" --append 'job=verify passes=0 size=1M' &
+		pid=$!
+		sleep $delay
+		kill -INT $pid
+		wait $pid
+		status=$?
+		# 130: the shell's word for a process that had not yet set up its handler
+		[ $status = 1 ] || [ $status = 130 ] || return 1
+		[ -z "$(ls "$QUIRE_RUNTIME_DIR")" ] || return 1
+	done
+}
+set -m # background jobs would ignore SIGINT otherwise
+check "Ctrl-C at any moment" signals_end_it
+set +m
+
+finish

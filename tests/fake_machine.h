@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A machine without a guest: the functions of vmm/machine.h on top of a few variables, for tests of
+ * what lies above them. It keeps the contract that matters to clients: which state an order leads
+ * to, which event it raises, and that orders fail once the machine has ended.
+ *
+ * These are definitions: one file of a program includes this, and the linker then has no reason to
+ * take the real machine out of the library.
+ */
+#ifndef QUIRE_TESTS_FAKE_MACHINE_H
+#define QUIRE_TESTS_FAKE_MACHINE_H
+
+#include <errno.h>
+
+#include "vmm/machine.h"
+
+struct machine {
+	enum machine_state state;
+	const char *name;
+	u64 memory;
+	u64 resident;
+	int resident_error; /* what machine_memory_resident() returns instead, if not 0 */
+	unsigned int nr_cpus;
+	unsigned int nr_quits;
+	machine_event_fn listener;
+	void *listener_opaque;
+};
+
+#define FAKE_MACHINE                      \
+	((struct machine){                \
+		.state = MACHINE_RUNNING, \
+		.name = "fake",           \
+		.memory = 64 * MiB,       \
+		.resident = 3 * MiB,      \
+		.nr_cpus = 2,             \
+	})
+
+enum machine_state machine_state(const struct machine *m)
+{
+	return m->state;
+}
+
+const char *machine_name(const struct machine *m)
+{
+	return m->name;
+}
+
+u64 machine_memory_size(const struct machine *m)
+{
+	return m->memory;
+}
+
+int machine_memory_resident(const struct machine *m, u64 *bytes)
+{
+	if (m->resident_error)
+		return m->resident_error;
+	*bytes = m->resident;
+	return 0;
+}
+
+unsigned int machine_nr_cpus(const struct machine *m)
+{
+	return m->nr_cpus;
+}
+
+pid_t machine_cpu_tid(const struct machine *m, unsigned int cpu)
+{
+	ASSERT(cpu < m->nr_cpus);
+	return 1000 + (pid_t)cpu;
+}
+
+int machine_mapped_pages(const struct machine *m, u64 pages[MACHINE_NR_PAGE_SIZES])
+{
+	(void)m;
+	pages[0] = 7;
+	pages[1] = 2;
+	pages[2] = 0;
+	return 0;
+}
+
+unsigned int machine_exit_counts(const struct machine *m,
+				 struct machine_exit_count out[MACHINE_MAX_EXIT_KINDS])
+{
+	(void)m;
+	out[0] = (struct machine_exit_count){"io", 12};
+	out[1] = (struct machine_exit_count){"mmio", 3};
+	return 2;
+}
+
+static void notify(struct machine *m, enum machine_event event, enum machine_reason reason)
+{
+	if (m->listener)
+		m->listener(m->listener_opaque, event, reason);
+}
+
+static int refuse_when_over(const struct machine *m, struct err *err)
+{
+	return m->nr_quits ? err_set(err, -EINVAL, "guest %s: has ended", m->name) : 0;
+}
+
+int machine_pause(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret || m->state != MACHINE_RUNNING)
+		return ret;
+	m->state = MACHINE_PAUSED;
+	notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
+	return 0;
+}
+
+int machine_resume(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret || m->state == MACHINE_RUNNING)
+		return ret;
+	m->state = MACHINE_RUNNING;
+	notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+	return 0;
+}
+
+int machine_reset(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (!ret)
+		notify(m, MACHINE_EV_RESET, MACHINE_BY_QMP_RESET);
+	return ret;
+}
+
+int machine_powerdown(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (!ret)
+		notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
+	return ret;
+}
+
+void machine_quit(struct machine *m, enum machine_reason reason)
+{
+	m->state = MACHINE_SHUTDOWN;
+	if (!m->nr_quits++)
+		notify(m, MACHINE_EV_SHUTDOWN, reason);
+}
+
+void machine_listen(struct machine *m, machine_event_fn fn, void *opaque)
+{
+	m->listener = fn;
+	m->listener_opaque = opaque;
+}
+
+#endif

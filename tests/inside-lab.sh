@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs inside an emulated host, on its busybox: the guests on a KVM with hardware behind it. The
+# argument is the host's name, as quire-lab has it.
+#
+#   doctor names the host rightly
+#   the microguest: fill and verify, page-table churn, two processors, a found corruption
+#   stock Linux: init and power-off with one and two processors, a checked workload, the power button,
+#   reboot, a reset by QMP
+host=$1
+quire=build/release/quire micro=build/guest/micro.elf
+export QUIRE_RUNTIME_DIR=/tmp/quire
+passed=0 failed=0
+
+ok()
+{
+	echo "ok $host: $1"
+	passed=$((passed + 1))
+}
+
+not_ok()
+{
+	echo "not ok $host: $1"
+	failed=$((failed + 1))
+	tail -n 15 /tmp/out | sed 's/^/    /'
+}
+
+# Run a command that must end with STATUS and print PATTERN.
+expect() # NAME STATUS PATTERN COMMAND...
+{
+	name=$1 status=$2 pattern=$3
+	shift 3
+	"$@" >/tmp/out 2>&1 </dev/null
+	got=$?
+	if [ $got = "$status" ] && grep -q "$pattern" /tmp/out; then
+		ok "$name"
+	else
+		echo "status $got" >>/tmp/out
+		not_ok "$name"
+	fi
+}
+
+micro()
+{
+	$quire run --kernel $micro --memory 64M "$@"
+}
+
+# $1: what to append; the rest are options
+linux()
+{
+	append=$1
+	shift
+	$quire run --kernel build/linux/vmlinuz --initrd build/linux/initrd --memory 256M \
+		--append "console=ttyS0 $append" "$@"
+}
+
+wait_for() # PATTERN FILE
+{
+	i=0
+	while [ $i -lt 300 ] && ! grep -q "$1" "$2" 2>/dev/null; do
+		sleep 0.2
+		i=$((i + 1))
+	done
+	grep -q "$1" "$2"
+}
+
+case $host in
+amd-npt) kind='"amd"' paging='"npt"' ;;
+intel-ept) kind='"intel"' paging='"ept"' ;;
+amd-shadow) kind='"amd"' paging='"shadow"' ;;
+intel-shadow) kind='"intel"' paging='"shadow"' ;;
+esac
+expect "doctor runs" 0 '"runs-stock-linux": true' $quire doctor --json
+expect "doctor names the module" 0 "\"kind\": $kind" $quire doctor --json
+expect "doctor names the paging" 0 "\"paging\": $paging" $quire doctor --json
+
+expect "microguest: verify" 0 'micro: pass' micro --append 'job=verify size=16M'
+expect "microguest: 4 KiB mappings, 2 processors" 0 'micro: pass' micro --cpus 2 \
+	--append 'job=verify size=8M map=4k cpus=2'
+expect "microguest: churn" 0 'micro: pass' micro --append 'job=churn ops=500 size=4M'
+expect "microguest: a corruption is found" 3 'FAIL' micro --append 'job=verify size=4M corrupt=5'
+
+expect "Linux to init and power-off" 0 'init reached, 1 cpus' linux quire.run=poweroff
+expect "Linux with 2 processors" 0 'init reached, 2 cpus' linux quire.run=poweroff --cpus 2
+expect "Linux: a workload is checked" 0 'pass' linux quire.run=job=verify,size=8M --cpus 2
+expect "Linux: reboot ends quire" 0 'init reached' linux quire.run=reboot
+
+linux "" --name button --serial file:/tmp/button.log </dev/null >/tmp/out 2>&1 &
+pid=$!
+if wait_for 'init reached' /tmp/button.log && $quire powerdown button >>/tmp/out 2>&1 && wait $pid; then
+	ok "Linux: the power button powers off"
+else
+	kill $pid 2>/dev/null
+	cat /tmp/button.log >>/tmp/out
+	not_ok "Linux: the power button powers off"
+fi
+
+linux "" --name again --serial file:/tmp/again.log </dev/null >/tmp/out 2>&1 &
+pid=$!
+wait_for 'init reached' /tmp/again.log && $quire qmp again system_reset >>/tmp/out 2>&1
+i=0
+while [ $i -lt 300 ] && [ "$(grep -c 'init reached' /tmp/again.log)" -lt 2 ]; do
+	sleep 0.2
+	i=$((i + 1))
+done
+$quire quit again >>/tmp/out 2>&1
+if wait $pid && [ "$(grep -c 'init reached' /tmp/again.log)" = 2 ]; then
+	ok "Linux: system_reset boots it again"
+else
+	cat /tmp/again.log >>/tmp/out
+	not_ok "Linux: system_reset boots it again"
+fi
+
+printf '\n%d passed, %d failed\n' $passed $failed
+[ $failed = 0 ]

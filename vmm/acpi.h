@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The ACPI tables of this machine, built from nothing: RSDP, XSDT, FADT, MADT, FACS and DSDT, laid
+ * out from MEMMAP_ACPI_START (vmm/memmap.h). They say just what the devices do: a PM1 event block
+ * with a power button, a PM1 control block whose S5 sleep type powers off, a reset register,
+ * processors and interrupt controllers, the serial port and the clock.
+ */
+#ifndef QUIRE_VMM_ACPI_H
+#define QUIRE_VMM_ACPI_H
+
+#include "mm/addr.h"
+#include "mm/err.h"
+#include "mm/space.h"
+
+/* Ports and values that the tables promise and vmm/dev_pm.c and vmm/dev_reset.c keep. */
+#define ACPI_PM1_EVT_PORT 0x600u /* status (u16), enable (u16) */
+#define ACPI_PM1_CNT_PORT 0x604u /* u16: SCI_EN bit 0, SLP_TYP bits 10-12, SLP_EN bit 13 */
+#define ACPI_RESET_PORT	  0xcf9u
+#define ACPI_RESET_VALUE  0x06u
+#define ACPI_S5_SLP_TYP	  5u
+#define ACPI_SCI_IRQ	  9u
+
+/*
+ * Write the tables for @nr_cpus processors (1 to 255, APIC ids 0 to nr_cpus - 1) into @space and
+ * set *rsdp. -E2BIG when they do not fit below 1 MiB.
+ */
+int acpi_build(struct space *space, unsigned int nr_cpus, gpa_t *rsdp, struct err *err);
+
+#endif

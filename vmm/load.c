@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Booting as a recipe: the kernel first, for it says how much room it needs and what may lie above
+ * it, then what goes beside it, then the structure that tells the kernel of it all.
+ *
+ *   0   boot data  (low RAM)  1 MiB   kernel ....  end     (free)     initrd |  end of slot 0,
+ *                                                                           or initrd_limit
+ */
+#include "vmm/load.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/bootparams.h"
+#include "vmm/hostfile.h"
+#include "vmm/load_bzimage.h"
+#include "vmm/load_elf.h"
+#include "vmm/memmap.h"
+#include "vmm/pvh.h"
+
+static int load_elf(struct space *space, const struct hostfile *file, struct kernel_image *image,
+		    struct err *err)
+{
+	struct elf_load elf;
+	int ret;
+
+	elf_load_init(&elf, space, file->name);
+	ret = elf_load_file(&elf, file, err);
+	if (!ret)
+		ret = elf_load_finish(&elf, image, err);
+	if (ret == -ENOENT)
+		return err_set(
+			err, -ENOEXEC,
+			"%s: an ELF file without a PVH entry, note type 18 (give a kernel with "
+			"CONFIG_PVH, or a bzImage)",
+			file->name);
+	return ret;
+}
+
+static int load_kernel(struct space *space, const char *path, struct kernel_image *image,
+		       struct err *err)
+{
+	u8 head[BZIMAGE_HEAD] = {0};
+	struct hostfile file;
+	int ret = hostfile_open(&file, "kernel", path, err);
+
+	if (ret)
+		return ret;
+	ret = hostfile_read(&file, 0, head, MIN(sizeof(head), file.size), err);
+	if (ret)
+		goto out_close;
+	if (!memcmp(head, ELFMAG, SELFMAG))
+		ret = load_elf(space, &file, image, err);
+	else if (bzimage_matches(head))
+		ret = bzimage_load(space, &file, image, err);
+	else
+		ret = err_set(
+			err, -ENOEXEC,
+			"%s: is no kernel image (give a bzImage, a vmlinux or another PVH ELF)",
+			file.name);
+out_close:
+	hostfile_close(&file);
+	return ret;
+}
+
+static int load_cmdline(struct space *space, const char *append, const struct kernel_image *image,
+			struct boot_parts *parts, struct err *err)
+{
+	const char *text = append ? append : "";
+	u64 len = strlen(text);
+
+	if (len > image->cmdline_max)
+		return err_set(
+			err, -E2BIG,
+			"command line: has %llu characters and the kernel takes %llu (shorten "
+			"--append)",
+			(unsigned long long)len, (unsigned long long)image->cmdline_max);
+	parts->cmdline = gpa(MEMMAP_BOOT_CMDLINE);
+	return space_write(space, parts->cmdline, text, len + 1);
+}
+
+/* An initrd of @size bytes has no place: is it the guest's memory, or is there no place at all? */
+static int refuse_initrd(const struct space *space, const struct hostfile *file,
+			 const struct kernel_image *image, struct err *err)
+{
+	u64 limit = MIN(image->initrd_limit, SPACE_HOLE_START);
+
+	if (!range_fits(image->end + PAGE_SIZE, align_up(file->size, PAGE_SIZE), limit))
+		return err_set(
+			err, -E2BIG,
+			"%s: %llu MiB do not fit below %llu MiB, where this kernel looks for it "
+			"(give a smaller one)",
+			file->name, mib(file->size), mib(limit));
+	return err_set(
+		err, -E2BIG,
+		"%s: %llu MiB do not fit beside the kernel in %llu MiB of memory (give --memory "
+		"%lluM or more)",
+		file->name, mib(file->size), mib(space_size(space)),
+		memory_mib(image->end + PAGE_SIZE + align_up(file->size, PAGE_SIZE)));
+}
+
+/* As high as it may lie, so that the kernel finds its memory in one piece. */
+static int load_initrd(struct space *space, const char *path, const struct kernel_image *image,
+		       struct boot_parts *parts, struct err *err)
+{
+	u64 limit = MIN(image->initrd_limit, space_slot(space, 0)->size), start;
+	struct hostfile file;
+	int ret;
+
+	if (!path)
+		return 0;
+	ret = hostfile_open(&file, "initrd", path, err);
+	if (ret)
+		return ret;
+	if (file.size > limit || align_down(limit - file.size, PAGE_SIZE) < image->end) {
+		ret = refuse_initrd(space, &file, image, err);
+		goto out_close;
+	}
+	start = align_down(limit - file.size, PAGE_SIZE);
+	ret = hostfile_read(&file, 0, space_ptr_mut(space, gpa(start), file.size), file.size, err);
+	parts->initrd = gpa(start);
+	parts->initrd_size = file.size;
+out_close:
+	hostfile_close(&file);
+	return ret;
+}
+
+int boot_load(struct space *space, const struct boot_source *src, struct boot_entry *entry,
+	      struct err *err)
+{
+	struct boot_parts parts = {.rsdp = src->rsdp};
+	struct kernel_image image = {0};
+	int ret;
+
+	ret = load_kernel(space, src->kernel, &image, err);
+	if (!ret)
+		ret = load_cmdline(space, src->append, &image, &parts, err);
+	if (!ret)
+		ret = load_initrd(space, src->initrd, &image, &parts, err);
+	if (ret)
+		return ret;
+	*entry = (struct boot_entry){.mode = image.mode, .rip = image.entry, .linux = image.linux};
+	if (image.mode == BOOT_PVH)
+		entry->info = pvh_write_info(space, &parts);
+	else
+		bootparams_write(space, &image, &parts, entry);
+	return 0;
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The machine as the main loop sees it: one VM, its console, its state, its end. Contract in
+ * machine.h.
+ *
+ * vCPU threads reach the main thread in two ways only: through the console's queue, and through
+ * ended_async, which says that the VM has something to tell (vm_ended()).
+ */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "vmm/console.h"
+#include "vmm/kvm_stats.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+struct machine {
+	struct machine_config cfg;
+	uv_loop_t *loop;
+	struct vm *vm;
+	struct vm_host vm_host;
+	struct console *console;
+	struct console_host console_host;
+	uv_async_t ended_async; /* the VM has ended, or machine_quit() was called: stop the loop */
+	enum machine_state state;
+	bool quitting;
+	int status;
+	struct err why;
+	machine_event_fn listener;
+	void *listener_opaque;
+};
+
+static void notify(struct machine *m, enum machine_event event, enum machine_reason reason)
+{
+	if (m->listener)
+		m->listener(m->listener_opaque, event, reason);
+}
+
+void machine_listen(struct machine *m, machine_event_fn fn, void *opaque)
+{
+	m->listener = fn;
+	m->listener_opaque = opaque;
+}
+
+static bool is_over(const struct machine *m)
+{
+	return m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR;
+}
+
+static int refuse_when_over(const struct machine *m, struct err *err)
+{
+	if (is_over(m) || m->quitting)
+		return err_set(err, -EINVAL, "guest %s: has ended", m->cfg.name);
+	return 0;
+}
+
+/* The end. */
+
+static void finish(struct machine *m, enum machine_reason reason, int status, const struct err *why)
+{
+	if (is_over(m))
+		return;
+	if (m->state == MACHINE_RUNNING && m->vm)
+		vm_pause(m->vm);
+	m->state = reason == MACHINE_BY_ERROR ? MACHINE_INTERNAL_ERROR : MACHINE_SHUTDOWN;
+	m->status = status;
+	if (why)
+		m->why = *why;
+	notify(m, MACHINE_EV_SHUTDOWN, reason);
+	m->quitting = true;
+	uv_async_send(&m->ended_async);
+}
+
+static void on_ended(uv_async_t *handle)
+{
+	struct machine *m = handle->data;
+	struct vm_end end;
+
+	if (m->quitting) {
+		/* a whole turn of the loop after finish(): replies under way have been queued */
+		uv_stop(m->loop);
+		return;
+	}
+	if (m->vm && vm_ended(m->vm, &end))
+		finish(m, end.reason, end.status, &end.why);
+}
+
+void machine_quit(struct machine *m, enum machine_reason reason)
+{
+	struct err why = {""};
+
+	if (reason == MACHINE_BY_SIGNAL)
+		err_set(&why, -EINTR, "ended by a signal");
+	finish(m, reason, why.text[0] ? 1 : 0, &why);
+}
+
+int machine_exit_status(const struct machine *m, struct err *why)
+{
+	*why = m->why;
+	return m->status;
+}
+
+/* What the VM asks of us, on vCPU threads. */
+
+static void vm_has_ended(void *opaque)
+{
+	struct machine *m = opaque;
+
+	uv_async_send(&m->ended_async);
+}
+
+static void vm_serial_out(void *opaque, u8 byte)
+{
+	const struct machine *m = opaque;
+
+	console_put(m->console, byte);
+}
+
+static void vm_serial_ready(void *opaque)
+{
+	const struct machine *m = opaque;
+
+	console_input_ready(m->console);
+}
+
+static bool vm_congested(void *opaque)
+{
+	const struct machine *m = opaque;
+
+	return console_congested(m->console);
+}
+
+static void vm_log(void *opaque, const char *text)
+{
+	const struct machine *m = opaque;
+
+	fputs(text, m->cfg.log);
+	fflush(m->cfg.log);
+}
+
+/* What the console asks of us, on the main thread. */
+
+static size_t console_gives_input(void *opaque, const u8 *data, size_t len)
+{
+	const struct machine *m = opaque;
+
+	return devices_serial_input(m->vm->devices, data, len);
+}
+
+static bool console_asks_listening(void *opaque)
+{
+	const struct machine *m = opaque;
+
+	return m->vm && devices_serial_listening(m->vm->devices);
+}
+
+static void console_drained(void *opaque)
+{
+	const struct machine *m = opaque;
+
+	if (m->vm)
+		vm_wake(m->vm);
+}
+
+static void console_quit(void *opaque)
+{
+	machine_quit(opaque, MACHINE_BY_QMP_QUIT);
+}
+
+static void console_failed(void *opaque, const struct err *why)
+{
+	finish(opaque, MACHINE_BY_ERROR, 1, why);
+}
+
+/* Birth and death. */
+
+static void set_hosts(struct machine *m)
+{
+	m->vm_host = (struct vm_host){
+		.opaque = m,
+		.ended = vm_has_ended,
+		.serial_out = vm_serial_out,
+		.serial_ready = vm_serial_ready,
+		.congested = vm_congested,
+		.log = vm_log,
+	};
+	m->console_host = (struct console_host){
+		.opaque = m,
+		.input = console_gives_input,
+		.listening = console_asks_listening,
+		.drained = console_drained,
+		.quit = console_quit,
+		.failed = console_failed,
+	};
+}
+
+int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_config *cfg,
+		   struct err *err)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int ret;
+
+	if (!m)
+		return err_set(err, -ENOMEM, "out of memory");
+	m->cfg = *cfg;
+	m->loop = loop;
+	m->state = MACHINE_PRELAUNCH;
+	set_hosts(m);
+	vcpu_init_signal();
+	uv_async_init(loop, &m->ended_async, on_ended);
+	m->ended_async.data = m;
+	ret = console_create(&m->console, loop, cfg->serial, &m->console_host, err);
+	if (!ret)
+		ret = vm_create(&m->vm, cfg->vm, &m->vm_host, err);
+	if (ret) {
+		machine_destroy(m);
+		return ret;
+	}
+	*out = m;
+	return 0;
+}
+
+int machine_start(struct machine *m, enum machine_launch launch, struct err *err)
+{
+	if (launch == MACHINE_HOLD)
+		return vm_start(m->vm, VM_PAUSE, err);
+	m->state = MACHINE_RUNNING;
+	return vm_start(m->vm, VM_RUN, err);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (!m)
+		return;
+	vm_destroy(m->vm);
+	m->vm = NULL;
+	console_destroy(m->console);
+	uv_close((uv_handle_t *)&m->ended_async, on_closed);
+}
+
+bool machine_is_emulated_linux(const struct machine *m)
+{
+	return m->vm->entry.linux && m->vm->kind == KVM_PVM;
+}
+
+/* Questions. */
+
+enum machine_state machine_state(const struct machine *m)
+{
+	return m->state;
+}
+
+const char *machine_name(const struct machine *m)
+{
+	return m->cfg.name;
+}
+
+u64 machine_memory_size(const struct machine *m)
+{
+	return m->cfg.vm->memory;
+}
+
+int machine_memory_resident(const struct machine *m, u64 *bytes)
+{
+	return m->vm ? space_resident(m->vm->space, bytes) : -ENODEV;
+}
+
+unsigned int machine_nr_cpus(const struct machine *m)
+{
+	return m->vm ? m->vm->nr_vcpus : 0;
+}
+
+pid_t machine_cpu_tid(const struct machine *m, unsigned int cpu)
+{
+	ASSERT(cpu < machine_nr_cpus(m));
+	return atomic_load(&m->vm->vcpus[cpu]->tid);
+}
+
+int machine_mapped_pages(const struct machine *m, u64 pages[MACHINE_NR_PAGE_SIZES])
+{
+	struct kvm_mapped mapped;
+	int ret = m->vm ? kvm_stats_mapped(m->vm->fd, &mapped) : -ENODEV;
+
+	if (ret)
+		return ret;
+	pages[0] = mapped.pages_4k;
+	pages[1] = mapped.pages_2m;
+	pages[2] = mapped.pages_1g;
+	return 0;
+}
+
+unsigned int machine_exit_counts(const struct machine *m,
+				 struct machine_exit_count out[MACHINE_MAX_EXIT_KINDS])
+{
+	_Static_assert(VCPU_NR_EXIT_KINDS <= MACHINE_MAX_EXIT_KINDS, "room for every kind");
+
+	for (unsigned int kind = 0; kind < VCPU_NR_EXIT_KINDS; kind++) {
+		out[kind] = (struct machine_exit_count){.name = vcpu_exit_names[kind]};
+		for (unsigned int i = 0; i < machine_nr_cpus(m); i++)
+			out[kind].count += atomic_load_explicit(&m->vm->vcpus[i]->exits[kind],
+								memory_order_relaxed);
+	}
+	return VCPU_NR_EXIT_KINDS;
+}
+
+/* Orders. */
+
+int machine_pause(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret || m->state != MACHINE_RUNNING)
+		return ret;
+	vm_pause(m->vm);
+	m->state = MACHINE_PAUSED;
+	notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
+	return 0;
+}
+
+int machine_resume(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret || m->state == MACHINE_RUNNING)
+		return ret;
+	m->state = MACHINE_RUNNING;
+	notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+	vm_resume(m->vm);
+	return 0;
+}
+
+/* A new VM in place of the old one. What does not come up leaves no VM. */
+static int replace_vm(struct machine *m, struct err *err)
+{
+	int ret;
+
+	vm_destroy(m->vm);
+	m->vm = NULL;
+	ret = vm_create(&m->vm, m->cfg.vm, &m->vm_host, err);
+	if (ret)
+		return ret;
+	ret = vm_start(m->vm, m->state == MACHINE_RUNNING ? VM_RUN : VM_PAUSE, err);
+	if (ret) {
+		vm_destroy(m->vm);
+		m->vm = NULL;
+	}
+	return ret;
+}
+
+int machine_reset(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret)
+		return ret;
+	if (m->state == MACHINE_RUNNING)
+		vm_pause(m->vm);
+	notify(m, MACHINE_EV_RESET, MACHINE_BY_QMP_RESET);
+	ret = replace_vm(m, err);
+	if (ret)
+		finish(m, MACHINE_BY_ERROR, 1, err);
+	return ret;
+}
+
+int machine_powerdown(struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret)
+		return ret;
+	notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
+	devices_power_button(m->vm->devices);
+	return 0;
+}

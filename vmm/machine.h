@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The running machine as its owners see it: the main loop creates it, the control socket asks
+ * things of it, the command line waits for its end. Behind it is one struct vm at a time; a reset
+ * replaces that VM with a new one made by the same recipe, so nothing of the old guest can be left
+ * over.
+ *
+ * Every function here is for the main thread. None blocks for longer than it takes a vCPU to leave
+ * the guest.
+ */
+#ifndef QUIRE_VMM_MACHINE_H
+#define QUIRE_VMM_MACHINE_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "mm/base.h"
+#include "mm/err.h"
+
+struct machine;
+struct uv_loop_s; /* libuv's uv_loop_t */
+struct vm_config; /* vmm/vm.h */
+
+/*
+ * What to run, beyond the VM itself. Strings and the VM's configuration must outlive the machine.
+ */
+struct machine_config {
+	const char *name;
+	const char *serial; /* as vmm/console.h has it */
+	FILE *log;	    /* where a dying guest's registers go */
+	const struct vm_config *vm;
+};
+
+/* QMP's RunState, as far as this machine knows it (named by machine_state_name()). */
+enum machine_state {
+	MACHINE_PRELAUNCH,	/* "prelaunch": created with --paused, never ran */
+	MACHINE_RUNNING,	/* "running" */
+	MACHINE_PAUSED,		/* "paused" */
+	MACHINE_SHUTDOWN,	/* "shutdown": ended; the process is about to go */
+	MACHINE_INTERNAL_ERROR, /* "internal-error": the guest cannot go on; likewise */
+};
+
+/* What happened, for those who listen. */
+enum machine_event {
+	MACHINE_EV_STOP,      /* vCPUs stopped */
+	MACHINE_EV_RESUME,    /* vCPUs run (again) */
+	MACHINE_EV_RESET,     /* about to start anew */
+	MACHINE_EV_POWERDOWN, /* the power button was pressed for the guest */
+	MACHINE_EV_SHUTDOWN,  /* the guest has ended, or is made to */
+};
+
+/* Why, with QMP's ShutdownCause names (machine_reason_name()). */
+enum machine_reason {
+	MACHINE_BY_NONE,	/* "none" */
+	MACHINE_BY_QMP_QUIT,	/* "host-qmp-quit" */
+	MACHINE_BY_QMP_RESET,	/* "host-qmp-system-reset" */
+	MACHINE_BY_SIGNAL,	/* "host-signal" */
+	MACHINE_BY_ERROR,	/* "host-error" */
+	MACHINE_BY_GUEST_OFF,	/* "guest-shutdown" */
+	MACHINE_BY_GUEST_RESET, /* "guest-reset" */
+	MACHINE_BY_GUEST_PANIC, /* "guest-panic": triple fault or the like */
+};
+
+const char *machine_state_name(enum machine_state state);
+const char *machine_reason_name(enum machine_reason reason);
+bool machine_reason_is_guest(enum machine_reason reason);
+
+/* Build the machine, in state MACHINE_PRELAUNCH. On failure nothing is left behind. */
+int machine_create(struct machine **out, struct uv_loop_s *loop, const struct machine_config *cfg,
+		   struct err *err);
+
+/*
+ * Start its vCPU threads, once: MACHINE_RUNNING, or left in MACHINE_PRELAUNCH for machine_resume().
+ */
+enum machine_launch { MACHINE_RUN, MACHINE_HOLD };
+int machine_start(struct machine *m, enum machine_launch launch, struct err *err);
+
+/*
+ * Take it apart; the console gets a bounded time to write what is left. Memory goes with the last
+ * of its handles, so the loop must run once more afterwards. NULL is allowed.
+ */
+void machine_destroy(struct machine *m);
+
+/* A Linux kernel on a KVM that emulates kernel code: it will hardly get anywhere. */
+bool machine_is_emulated_linux(const struct machine *m);
+
+/*
+ * Once the loop has stopped: the exit status, and *why it is not 0 where there is more to say (else
+ * empty).
+ */
+int machine_exit_status(const struct machine *m, struct err *why);
+
+enum machine_state machine_state(const struct machine *m);
+const char *machine_name(const struct machine *m);
+u64 machine_memory_size(const struct machine *m);
+int machine_memory_resident(const struct machine *m, u64 *bytes);
+unsigned int machine_nr_cpus(const struct machine *m);
+pid_t machine_cpu_tid(const struct machine *m, unsigned int cpu); /* host thread id of a vCPU */
+
+/*
+ * What KVM has mapped of guest memory, by page size (4 KiB, 2 MiB, 1 GiB); -errno: it does not
+ * tell.
+ */
+enum { MACHINE_NR_PAGE_SIZES = 3 };
+int machine_mapped_pages(const struct machine *m, u64 pages[MACHINE_NR_PAGE_SIZES]);
+
+/* Counters of the KVM exits taken so far, by kind, for `stats`. */
+struct machine_exit_count {
+	const char *name; /* "io", "mmio", ... static */
+	u64 count;
+};
+
+#define MACHINE_MAX_EXIT_KINDS 16
+
+unsigned int machine_exit_counts(const struct machine *m,
+				 struct machine_exit_count out[MACHINE_MAX_EXIT_KINDS]);
+
+/*
+ * Stop or start the vCPUs. Doing it twice is no error. -EINVAL with a sentence once it has ended.
+ */
+int machine_pause(struct machine *m, struct err *err);
+int machine_resume(struct machine *m, struct err *err);
+
+/*
+ * Start the guest anew from its kernel, running or paused as it was. -errno: the machine then ends.
+ */
+int machine_reset(struct machine *m, struct err *err);
+
+/* Press the power button; what the guest makes of it is the guest's business. */
+int machine_powerdown(struct machine *m, struct err *err);
+
+/* End the process soon, from the main loop, after replies under way were written. */
+void machine_quit(struct machine *m, enum machine_reason reason);
+
+/* The one listener, called on the main thread as things happen. */
+typedef void (*machine_event_fn)(void *opaque, enum machine_event event,
+				 enum machine_reason reason);
+void machine_listen(struct machine *m, machine_event_fn fn, void *opaque);
+
+#endif

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The QMP commands, and at the end the table of them. Each asks or tells the machine one thing. */
+#include "vmm/qmp_cmds.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mm/base.h"
+#include "vmm/version.h"
+
+/*
+ * The version is a statement about the protocol, since clients choose by it which commands to
+ * expect: QEMU 7.2's is what names and replies here follow. Who we are stands in "package".
+ */
+json_t *qmp_version(void)
+{
+	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", 7, "minor", 2, "micro", 0,
+			 "package", "quire-" QUIRE_VERSION);
+}
+
+static json_t *json_bytes(u64 n)
+{
+	return json_integer((json_int_t)n);
+}
+
+/* Reply with @value; jansson gives NULL when there is no memory. */
+static int give(struct qmp_call *call, json_t *value)
+{
+	call->ret = value;
+	return value ? 0 : err_set(call->err, -ENOMEM, "no memory for the reply");
+}
+
+/* ---- Handlers: struct qmp_command's run ---- */
+
+/* We offer no capabilities, so none can be enabled; that the session negotiated is vmm/qmp.c's. */
+static int qmp_capabilities(struct qmp_call *call)
+{
+	const json_t *enable = json_object_get(call->args, "enable");
+
+	if (enable && !json_is_array(enable))
+		return err_set(call->err, -EINVAL, "Parameter 'enable' must be an array");
+	if (json_array_size(enable))
+		return err_set(call->err, -EINVAL, "Capability is not available: none is offered");
+	return 0;
+}
+
+static int query_version(struct qmp_call *call)
+{
+	return give(call, qmp_version());
+}
+
+static int query_name(struct qmp_call *call)
+{
+	return give(call, json_pack("{s:s}", "name", machine_name(call->machine)));
+}
+
+static int query_status(struct qmp_call *call)
+{
+	enum machine_state state = machine_state(call->machine);
+
+	return give(call, json_pack("{s:s, s:b, s:b}", "status", machine_state_name(state),
+				    "singlestep", 0, "running", state == MACHINE_RUNNING));
+}
+
+/* There is no quire without KVM. */
+static int query_kvm(struct qmp_call *call)
+{
+	return give(call, json_pack("{s:b, s:b}", "enabled", 1, "present", 1));
+}
+
+/* One package of single-threaded cores: the topology that vmm/cpuid.h gives the guest. */
+static json_t *describe_cpu(const struct machine *m, unsigned int cpu)
+{
+	return json_pack("{s:i, s:o, s:i, s:s, s:{s:i, s:i, s:i}}", "cpu-index", (int)cpu,
+			 "qom-path", json_sprintf("/machine/cpu%u", cpu), "thread-id",
+			 (int)machine_cpu_tid(m, cpu), "target", "x86_64", "props", "socket-id", 0,
+			 "core-id", (int)cpu, "thread-id", 0);
+}
+
+static int query_cpus_fast(struct qmp_call *call)
+{
+	json_t *cpus = json_array();
+
+	for (unsigned int i = 0; i < machine_nr_cpus(call->machine); i++)
+		json_array_append_new(cpus, describe_cpu(call->machine, i));
+	return give(call, cpus);
+}
+
+static int query_memory_size_summary(struct qmp_call *call)
+{
+	u64 size = machine_memory_size(call->machine);
+
+	return give(call, json_pack("{s:o}", "base-memory", json_bytes(size)));
+}
+
+static int stop(struct qmp_call *call)
+{
+	return machine_pause(call->machine, call->err);
+}
+
+static int cont(struct qmp_call *call)
+{
+	return machine_resume(call->machine, call->err);
+}
+
+static int quit(struct qmp_call *call)
+{
+	machine_quit(call->machine, MACHINE_BY_QMP_QUIT);
+	return 0;
+}
+
+static int system_powerdown(struct qmp_call *call)
+{
+	return machine_powerdown(call->machine, call->err);
+}
+
+static int system_reset(struct qmp_call *call)
+{
+	return machine_reset(call->machine, call->err);
+}
+
+static json_t *exit_counts(const struct machine *m)
+{
+	struct machine_exit_count counts[MACHINE_MAX_EXIT_KINDS];
+	unsigned int n = machine_exit_counts(m, counts);
+	json_t *exits = json_object();
+
+	for (unsigned int i = 0; i < n; i++)
+		json_object_set_new(exits, counts[i].name, json_bytes(counts[i].count));
+	return exits;
+}
+
+/* Pages that KVM has mapped, by size; null where it does not tell. */
+static json_t *mapped_pages(const struct machine *m)
+{
+	u64 pages[MACHINE_NR_PAGE_SIZES];
+
+	if (machine_mapped_pages(m, pages))
+		return json_null();
+	return json_pack("{s:o, s:o, s:o}", "4K", json_bytes(pages[0]), "2M", json_bytes(pages[1]),
+			 "1G", json_bytes(pages[2]));
+}
+
+/* "stored" counts what lies compressed in the VMM instead of in guest memory; nothing does yet. */
+static int x_quire_stats(struct qmp_call *call)
+{
+	struct machine *m = call->machine;
+	u64 resident;
+	int code = machine_memory_resident(m, &resident);
+
+	if (code)
+		return err_set(call->err, code, "resident memory cannot be told: %s",
+			       strerror(-code));
+	return give(call,
+		    json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o}", "name", machine_name(m),
+			      "pid", (int)getpid(), "state", machine_state_name(machine_state(m)),
+			      "memory", json_bytes(machine_memory_size(m)), "resident",
+			      json_bytes(resident), "stored", json_bytes(0), "mapped",
+			      mapped_pages(m), "exits", exit_counts(m)));
+}
+
+/* ---- The table ---- */
+
+static int query_commands(struct qmp_call *call);
+
+static const struct qmp_command commands[] = {
+	{.name = "qmp_capabilities", .run = qmp_capabilities, .args = {"enable"}},
+	{.name = "query-version", .run = query_version},
+	{.name = "query-commands", .run = query_commands},
+	{.name = "query-name", .run = query_name},
+	{.name = "query-status", .run = query_status},
+	{.name = "query-kvm", .run = query_kvm},
+	{.name = "query-cpus-fast", .run = query_cpus_fast},
+	{.name = "query-memory-size-summary", .run = query_memory_size_summary},
+	{.name = "stop", .run = stop},
+	{.name = "cont", .run = cont},
+	{.name = "quit", .run = quit},
+	{.name = "system_powerdown", .run = system_powerdown},
+	{.name = "system_reset", .run = system_reset},
+	{.name = "x-quire-stats", .run = x_quire_stats},
+};
+
+static int query_commands(struct qmp_call *call)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		json_array_append_new(list, json_pack("{s:s}", "name", commands[i].name));
+	return give(call, list);
+}
+
+const struct qmp_command *qmp_command_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static bool permits(const struct qmp_command *command, const char *arg)
+{
+	for (size_t i = 0; i < QMP_MAX_ARGS && command->args[i]; i++)
+		if (!strcmp(command->args[i], arg))
+			return true;
+	return false;
+}
+
+int qmp_command_check(const struct qmp_command *command, const json_t *args, struct err *err)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)args, key, value) if (!permits(command, key)) return err_set(
+		err, -EINVAL, "Parameter '%s' is unexpected", key);
+	return 0;
+}

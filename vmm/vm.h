@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One virtual machine: guest memory, KVM's half of the hardware, vCPU threads, devices. It is made
+ * by one recipe (vm_create), runs until something ends it (vm_end), and is taken apart in reverse
+ * order.
+ *
+ * Threads. The owner's thread creates, starts, stops and destroys. Each vCPU has a thread of its
+ * own (vcpu.c), which runs from vm_start() until vm_destroy(). vm_end() may be called from any of
+ * them.
+ *
+ * Locks, in the order in which they may be taken: the devices' lock (devices.h), then vm.lock. No
+ * ioctl on a vCPU is made under either.
+ */
+#ifndef QUIRE_VMM_VM_H
+#define QUIRE_VMM_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mm/err.h"
+#include "mm/space.h"
+#include "vmm/devices.h"
+#include "vmm/kvm.h"
+#include "vmm/load.h"
+#include "vmm/machine.h"
+
+#define VM_MAX_CPUS 16
+
+/* What to build. The strings belong to the caller and must outlive the VM. */
+struct vm_config {
+	const char *kernel;
+	const char *initrd; /* or NULL */
+	const char *append; /* or NULL */
+	u64 memory;
+	unsigned int nr_cpus;
+	enum space_backing backing;
+};
+
+/* Why a VM ended. Written once, by the first that calls vm_end() or vm_fail(). */
+struct vm_end {
+	enum machine_reason reason;
+	int status;	/* exit status for the process */
+	struct err why; /* empty unless something went wrong */
+};
+
+/* What a VM asks of its owner. Called from vCPU threads: it must be quick and thread-safe. */
+struct vm_host {
+	void *opaque;
+	void (*ended)(void *opaque); /* vm_end() happened: stop it soon */
+	void (*serial_out)(void *opaque, u8 byte);
+	void (*serial_ready)(void *opaque);
+	/*
+	 * Whether the guest must wait, since nobody takes its output; vm_wake() when that changes.
+	 */
+	bool (*congested)(void *opaque);
+	/* Lines for the log: what a developer wants to see of a guest that died. */
+	void (*log)(void *opaque, const char *text);
+};
+
+/* What the vCPU threads are to do. */
+enum vm_want { VM_PAUSE, VM_RUN, VM_QUIT };
+
+struct vcpu;
+
+struct vm {
+	struct vm_config cfg;
+	const struct vm_host *host;
+	struct space *space;
+	struct devices *devices;
+	struct device_host device_host;
+	struct boot_entry entry;
+	enum kvm_kind kind;
+	int kvm_fd, fd;
+	u32 run_size; /* of a vCPU's shared kvm_run area */
+	struct vcpu *vcpus[VM_MAX_CPUS];
+	unsigned int nr_vcpus; /* created so far */
+
+	/* enum vm_want; written under lock, read without it on the way into the guest */
+	atomic_int want;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* want, parked or congestion changed */
+	unsigned int
+		parked;	   /* vCPU threads that are outside the guest and stay there; under lock */
+	bool has_ended;	   /* under lock */
+	struct vm_end end; /* likewise */
+};
+
+/*
+ * Build the machine, load the kernel, bring the vCPUs to their first instruction; nothing runs yet.
+ * On failure nothing is left. @host must outlive the VM.
+ */
+int vm_create(struct vm **out, const struct vm_config *cfg, const struct vm_host *host,
+	      struct err *err);
+
+/* Stop the vCPU threads and free everything. NULL is allowed. */
+void vm_destroy(struct vm *vm);
+
+/* Start one thread per vCPU, which runs at once or parks, as @want says. Once per VM. */
+int vm_start(struct vm *vm, enum vm_want want, struct err *err);
+
+/*
+ * Let the vCPUs run; stop them all, returning when each is outside the guest with no I/O under way.
+ */
+void vm_resume(struct vm *vm);
+void vm_pause(struct vm *vm);
+
+/* Have vCPUs that wait look again at host->congested(). */
+void vm_wake(struct vm *vm);
+
+/* The guest is at its end, for better (status) or worse (a sentence and status 1). Any thread. */
+void vm_end(struct vm *vm, enum machine_reason reason, int status);
+void vm_fail(struct vm *vm, enum machine_reason reason, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Whether it has ended, and how. */
+bool vm_ended(struct vm *vm, struct vm_end *end);
+
+#endif
