@@ -32,15 +32,18 @@ choose_host()
 # Nothing here protects a secret, so every check and mitigation that costs emulated time is off. The
 # emulators' time stamp counters are sound, but a kernel does not trust them unasked, and without
 # them KVM has no good clock for its guests. A panic stays on the console for quire-lab to see: with
-# a restart Bochs would boot again and again. The tick is periodic: QEMU's nested SVM can lose an
-# interrupt that becomes due while a guest spins with interrupts off, and with one-shot timers there
-# would never be another (seen as a host that stood still in one of ten guests with two processors).
+# a restart Bochs would boot again and again.
+#
+# QEMU's hosts tick periodically: its nested SVM can lose an interrupt that becomes due while a guest
+# spins with interrupts off, and with one-shot timers there would never be another (seen as a host
+# that stood still in one of ten guests with two processors).
 host_append()
 {
-	local quiet=quiet
+	local quiet=quiet tick=
+	[[ $emulator != qemu ]] || tick="nohz=off highres=off"
 	((verbose == 0)) || quiet=ignore_loglevel
 	echo "console=ttyS0,115200 $quiet panic=0 mitigations=off nokaslr audit=0 selinux=0" \
-		"apparmor=0 tsc=reliable no_timer_check nohz=off highres=off"
+		"apparmor=0 tsc=reliable no_timer_check $tick"
 }
 
 # need PROGRAM|/FILE PACKAGE
