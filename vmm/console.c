@@ -24,7 +24,13 @@
 #define QUEUE_SIZE    (128 * KiB)
 #define QUEUE_HIGH    (QUEUE_SIZE / 2)
 #define FLUSH_WAIT_MS 1000
-#define ESCAPE	      0x01 /* Ctrl-A */
+/*
+ * A guest prints byte by byte. What follows within this time of the last write waits for company,
+ * so that a line wakes the main loop twice and not once for each byte. After a pause the first byte
+ * leaves at once.
+ */
+#define BATCH_MS 4
+#define ESCAPE	 0x01 /* Ctrl-A */
 
 static const char escape_help[] =
 	"\r\nquire: Ctrl-A x ends the guest, Ctrl-A Ctrl-A sends Ctrl-A\r\n";
@@ -38,6 +44,8 @@ struct console {
 	unsigned int
 		nr_handles; /* libuv handles that are open: the last to close frees the console */
 	uv_async_t wake;
+	uv_timer_t batch;
+	u64 written_at; /* uv_now() of the last write */
 	uv_poll_t listen_poll;
 	uv_poll_t in_poll, out_poll; /* a socket client has in_poll alone, for both directions */
 	bool in_polled, out_polled, listen_polled; /* the handle is open */
@@ -183,7 +191,22 @@ static void watch(struct console *c)
 static void push_output(struct console *c)
 {
 	c->want_out = !drain(c, 0);
+	c->written_at = uv_now(c->loop);
 	watch(c);
+}
+
+static void on_batch(uv_timer_t *timer)
+{
+	push_output(timer->data);
+}
+
+/* There is output: write it, or let it gather for a moment. */
+static void take_output(struct console *c)
+{
+	if (uv_now(c->loop) - c->written_at >= BATCH_MS)
+		push_output(c);
+	else if (!uv_is_active((uv_handle_t *)&c->batch))
+		uv_timer_start(&c->batch, on_batch, BATCH_MS, 0);
 }
 
 /* Input, on the main thread. */
@@ -292,7 +315,7 @@ static void on_wake(uv_async_t *handle)
 {
 	struct console *c = handle->data;
 
-	push_output(c);
+	take_output(c);
 	if (!c->host->listening(c->host->opaque))
 		return;
 	enter_raw_mode(c);
@@ -458,11 +481,12 @@ int console_create(struct console **out, uv_loop_t *loop, const char *spec,
 	c->host = host;
 	c->loop = loop;
 	c->in = c->out = c->listener = -1;
-	c->wake.data = c;
-	c->nr_handles = 1;
+	c->wake.data = c->batch.data = c;
+	c->nr_handles = 2; /* wake and batch */
 	pthread_mutex_init(&c->lock, NULL);
 	atomic_init(&c->congested, false);
 	uv_async_init(loop, &c->wake, on_wake);
+	uv_timer_init(loop, &c->batch);
 	ret = open_spec(c, spec, err);
 	if (ret) {
 		console_destroy(c);
@@ -485,5 +509,6 @@ void console_destroy(struct console *c)
 		uv_close((uv_handle_t *)&c->out_poll, on_closed);
 	if (c->listen_polled)
 		uv_close((uv_handle_t *)&c->listen_poll, on_closed);
+	uv_close((uv_handle_t *)&c->batch, on_closed);
 	uv_close((uv_handle_t *)&c->wake, on_closed);
 }
