@@ -141,7 +141,8 @@ static void print_words(const struct host *h)
 	print_uffd(h);
 	snprintf(value, sizeof(value), "%s for private, %s for shared memory",
 		 h->thp[0] ? h->thp : "none", h->thp_shmem[0] ? h->thp_shmem : "none");
-	row("huge pages", value, "");
+	row("huge pages", value,
+	    strcmp(h->thp_shmem, "never") ? "" : "none for --backing memfd, the default");
 	snprintf(value, sizeof(value), "%llu reserved, %llu free",
 		 (unsigned long long)h->hugetlb_pages, (unsigned long long)h->hugetlb_free);
 	row("hugetlb 2M pages", value, "");
