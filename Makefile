@@ -124,7 +124,7 @@ test-programs:
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
-	$(Q)tests/run tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
+	$(Q)tests/run --limit 600 tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
 		"QUIRE=build/asan/quire tests/cli.sh" "QUIRE=build/asan/quire tests/control.sh" \
 		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
