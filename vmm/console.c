@@ -26,8 +26,7 @@
 #define FLUSH_WAIT_MS 1000
 /*
  * A guest prints byte by byte. What follows within this time of the last write waits for company,
- * so that a line wakes the main loop twice and not once for each byte. After a pause the first byte
- * leaves at once.
+ * so that the main loop is not woken for each byte. After a pause the first byte leaves at once.
  */
 #define BATCH_MS 4
 #define ESCAPE	 0x01 /* Ctrl-A */

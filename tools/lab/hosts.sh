@@ -35,8 +35,7 @@ choose_host()
 # a restart Bochs would boot again and again.
 #
 # QEMU's hosts tick periodically: its nested SVM can lose an interrupt that becomes due while a guest
-# spins with interrupts off, and with one-shot timers there would never be another (seen as a host
-# that stood still in one of ten guests with two processors).
+# spins with interrupts off, and with one-shot timers there would never be another (docs/tools.md).
 host_append()
 {
 	local quiet=quiet tick=
