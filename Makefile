@@ -7,7 +7,7 @@ Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
 .PHONY: all
-all: build/$(VARIANT)/quire ## build quire into build/release/
+all: $(addprefix build/$(VARIANT)/,quire quire-sim) ## build quire and its tools into build/release/
 
 CC      := gcc
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wwrite-strings \
@@ -24,9 +24,10 @@ CFLAGS_fuzz := $(SANITIZE) -fsanitize=fuzzer-no-link
 
 # The libraries are linked in, so that a guest's process starts fast, stays small, and the emulated
 # hosts need one file; libc stays shared.
-LIBS    := -l:libuv_a.a -l:libjansson.a -l:liblz4.a -l:libzstd.a -l:libz.a -ldl
+LIBS    := -l:libuv_a.a -l:libjansson.a -l:liblz4.a -l:libzstd.a -l:libz.a -l:libxxhash.a \
+           -l:liburing.a -ldl -lm
 
-MM      := err space
+MM      := $(patsubst mm/%.c,%,$(wildcard mm/*.c))
 VMM     := $(patsubst vmm/%.c,%,$(filter-out vmm/main.c,$(wildcard vmm/*.c)))
 
 MM_OBJ  := $(MM:%=$(B)/mm/%.o)
@@ -39,6 +40,15 @@ $(B)/%.a:
 	$(Q)rm -f $@ && ar rcs $@ $^
 
 $(B)/quire: $(B)/vmm/main.o $(B)/libquire-vmm.a $(B)/libquire-mm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+
+# The tools that are programs of their own.
+
+TOOL_OBJ = $(patsubst %.c,$(B)/%.o,$(wildcard tools/$(1)/*.c))
+
+$(B)/libquire-sim.a: $(call TOOL_OBJ,sim)
+$(B)/quire-sim: $(B)/tools/quire-sim.o $(B)/libquire-sim.a $(B)/libquire-mm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 
@@ -61,12 +71,12 @@ guests: $(MICRO) linux-guest ## build the guests: build/guest/micro.elf, build/l
 UNIT      := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
 UNIT_BIN   = $(UNIT:%=$(B)/tests/%)
 TEST_OBJ   = $(patsubst %.c,$(B)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c guest/work/*.c)))
-OWN_LIBS   = $(B)/libquire-test.a $(B)/libquire-vmm.a $(B)/libquire-mm.a
+OWN_LIBS   = $(addprefix $(B)/libquire-,test.a vmm.a sim.a mm.a)
 
 $(B)/libquire-test.a: $(TEST_OBJ)
 $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(OWN_LIBS)
 	$(call say,LD,$@)
-	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lcmocka -lm
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lcmocka
 
 .PHONY: unit
 unit: $(UNIT_BIN)
@@ -102,9 +112,9 @@ build/release/tools/first.elf: tools/bench/first.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x100000,-e,start,-N,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments -o $@ $<
-build/release/tools/floor build/release/tools/timeto: build/release/tools/%: build/release/tools/bench/%.o
+build/release/tools/%: build/release/tools/bench/%.o build/release/libquire-mm.a
 	$(call say,LD,$@)
-	$(Q)$(CC) -o $@ $< $(ALL_LDFLAGS)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 
 # What users and continuous integration run.
 
@@ -126,7 +136,8 @@ check: ## install what is missing, build, and pass the tests
 	$(Q)$(MAKE) test-programs
 	$(Q)tests/run --limit 600 tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
-		"QUIRE=build/asan/quire tests/cli.sh" "QUIRE=build/asan/quire tests/control.sh" \
+		tests/sim.sh "QUIRE=build/asan/quire tests/cli.sh" \
+		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh" \
 		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
 
 check-lab: ## run the guests in all four emulated hosts
@@ -142,7 +153,7 @@ bench: ## print ratios against the peers
 
 PREFIX ?= /usr/local
 install: all ## install quire and its manual under PREFIX
-	install -D -m 755 build/release/quire $(DESTDIR)$(PREFIX)/bin/quire
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(addprefix build/release/,quire quire-sim)
 	install -D -m 644 docs/quire.1 $(DESTDIR)$(PREFIX)/share/man/man1/quire.1
 
 -include $(shell find build -name '*.d' 2>/dev/null)
