@@ -1,0 +1,581 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The store: put, get, same, drop. Contract in store.h, an entry's life in store_impl.h, the layout
+ * drawn in docs/store.md.
+ *
+ * Everything slow happens on a private copy without the lock: a put compresses into its own buffer
+ * and copies that in, a get copies out the compressed bytes and decompresses those. So objects can
+ * be moved at any time that the lock is held, and nobody needs to wait for a reader to finish.
+ */
+#include "mm/store_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "mm/inject.h"
+
+/*
+ * Beyond 7/8 of a page, compressing saves less than an eighth of what keeping the page costs, and
+ * each get pays for it (docs/store.md has the distribution of sizes).
+ */
+#define THRESHOLD ((u32)PAGE_SIZE * 7 / 8)
+
+/* Compressed or raw bytes on their way out of the store, and what they must turn out to be. */
+struct copy {
+	struct codec_sum sum;
+	u32 size;
+	bool pattern;
+	u8 data[PAGE_SIZE];
+};
+
+static u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000 + (u64)ts.tv_nsec;
+}
+
+static void count(_Atomic u64 *counter, u64 n)
+{
+	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static u64 counted(_Atomic u64 *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static u64 metadata_bytes(struct store *store)
+{
+	return sizeof(*store) + entries_bytes(&store->entries) + zpool_metadata_bytes(store->pool) +
+	       store->raws.max * sizeof(entry_id);
+}
+
+void store_account(struct store *store)
+{
+	atomic_store_explicit(&store->bytes, zpool_bytes(store->pool) + metadata_bytes(store),
+			      memory_order_relaxed);
+}
+
+/* An id from the caller: it must have been handed out, or it is our own fault. */
+static struct entry *entry_of(struct store *store, store_id id)
+{
+	struct entry *e;
+
+	ASSERT(id && entries_live(&store->entries, id));
+	e = entries_at(&store->entries, id);
+	ASSERT(e->refs);
+	return e;
+}
+
+/* ---- Patterns ---- */
+
+static struct codec_sum pattern_sum(u64 value)
+{
+	return (struct codec_sum){.word = {(u32)value, (u32)(value >> 32)}};
+}
+
+static u64 pattern_value(const struct codec_sum *sum)
+{
+	return (u64)sum->word[1] << 32 | sum->word[0];
+}
+
+static int add_pattern(struct store *store, const struct codec_sum *sum, store_id *id)
+{
+	int ret = entries_alloc(&store->entries, ENTRY_PATTERN, id);
+
+	if (ret)
+		return ret;
+	entries_at(&store->entries, *id)->sum = *sum;
+	entries_index(&store->entries, *id);
+	store->nr_patterns++;
+	store_account(store);
+	return 0;
+}
+
+static int put_pattern(struct store *store, u64 value, store_id *out)
+{
+	struct codec_sum sum = pattern_sum(value);
+	store_id id;
+	int ret = 0;
+
+	if (!value) {
+		count(&store->zeros, 1);
+		*out = store->zero;
+		return 0;
+	}
+	pthread_mutex_lock(&store->lock);
+	id = entries_find(&store->entries, &sum, ENTRY_PATTERN);
+	if (!id)
+		ret = add_pattern(store, &sum, &id);
+	if (!ret) {
+		entries_at(&store->entries, id)->refs++;
+		store->refs++;
+		store->pattern_refs++;
+		*out = id;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return ret;
+}
+
+/* ---- Contents in the pool ---- */
+
+void store_copy_out(struct store *store, const struct entry *e, void *data)
+{
+	memcpy(data, zpool_ptr(store->pool, e->loc), entry_size(e));
+}
+
+void store_leave_pool(struct store *store, struct entry *e)
+{
+	zpool_free(store->pool, e->loc);
+	store->payload_bytes -= entry_size(e);
+	if (entry_raw(e))
+		store->raw--;
+	else
+		store->blocks--;
+}
+
+/* Decompress and compare with the checksum. */
+static int decode(const struct copy *copy, void *page)
+{
+	struct codec_sum sum;
+	int ret = 0;
+
+	/*
+	 * cppcheck-suppress ctuuninitvar ; both callers fill it under the lock before they are here
+	 */
+	if (copy->size == PAGE_SIZE)
+		memcpy(page, copy->data, PAGE_SIZE);
+	else
+		ret = codec_unpack(copy->data, copy->size, page);
+	if (ret)
+		return ret;
+	sum = codec_sum(page);
+	return codec_sum_equal(&sum, &copy->sum) ? 0 : -EBADMSG;
+}
+
+/* One more reference to an entry that exists and holds the same bytes, or STORE_NONE. */
+static store_id share(struct store *store, const struct codec_sum *sum, const void *page)
+{
+	u8 found[PAGE_SIZE];
+	struct copy copy;
+	struct entry *e;
+	store_id id;
+
+	pthread_mutex_lock(&store->lock);
+	id = entries_find(&store->entries, sum, ENTRY_POOL);
+	if (id) {
+		e = entries_at(&store->entries, id);
+		e->refs++; /* it stays while we look */
+		e->young = 1;
+		store->refs++;
+		copy.sum = e->sum;
+		copy.size = entry_size(e);
+		store_copy_out(store, e, copy.data);
+	}
+	pthread_mutex_unlock(&store->lock);
+	if (!id)
+		return STORE_NONE;
+	if (!decode(&copy, found) && !memcmp(found, page, PAGE_SIZE))
+		return id;
+	/* Damaged, or the first collision of a 128-bit checksum: either way not to be relied on. */
+	store_drop(store, id);
+	return STORE_NONE;
+}
+
+static int add(struct store *store, const struct codec_sum *sum, const void *data, u32 size,
+	       store_id *id)
+{
+	zpool_loc loc;
+	struct entry *e;
+	int ret = entries_alloc(&store->entries, ENTRY_POOL, id);
+
+	if (ret)
+		return ret;
+	ret = zpool_alloc(store->pool, size, &loc);
+	if (ret) {
+		entries_free(&store->entries, *id);
+		return ret;
+	}
+	memcpy(zpool_ptr(store->pool, loc), data, size);
+	e = entries_at(&store->entries, *id);
+	e->sum = *sum;
+	e->loc = loc;
+	e->refs = 1;
+	e->young = 1;
+	entry_set_size(e, size);
+	entries_index(&store->entries, *id);
+	store->refs++;
+	store->payload_bytes += size;
+	if (size == PAGE_SIZE) {
+		store->raw++;
+		raw_queue_push(store, *id);
+	} else {
+		store->blocks++;
+	}
+	return 0;
+}
+
+static int put_contents(struct store *store, const void *page, store_id *id)
+{
+	struct codec_sum sum = codec_sum(page);
+	u8 packed[PAGE_SIZE];
+	store_id added = share(store, &sum, page);
+	u32 size;
+	int ret;
+
+	if (added) {
+		*id = added;
+		return 0;
+	}
+	size = codec_pack(page, packed, store->threshold);
+	if (!size && store->refuse_raw)
+		return -E2BIG;
+	pthread_mutex_lock(&store->lock);
+	ret = add(store, &sum, size ? packed : page, size ? size : (u32)PAGE_SIZE, &added);
+	store_account(store);
+	pthread_mutex_unlock(&store->lock);
+	if (!ret)
+		*id = added;
+	return ret;
+}
+
+int store_put(struct store *store, const void *page, store_id *id)
+{
+	u64 start = now_ns(), value;
+	int ret;
+
+	if (inject(INJECT_STORE_MEMORY))
+		return -ENOMEM;
+	if (codec_pattern(page, &value))
+		ret = put_pattern(store, value, id);
+	else
+		ret = put_contents(store, page, id);
+	count(&store->put_ns, now_ns() - start);
+	count(&store->puts, 1);
+	return ret;
+}
+
+/* ---- Reading ---- */
+
+/* The bytes of @id as they are stored. Waits for the tier below. */
+static int fetch(struct store *store, store_id id, struct copy *copy)
+{
+	struct tier *tier = store->tier;
+	tier_place place = 0;
+	struct entry *e;
+	int ret = 0;
+
+	pthread_mutex_lock(&store->lock);
+	e = entry_of(store, id);
+	e->young = 1;
+	copy->sum = e->sum;
+	copy->size = entry_size(e);
+	copy->pattern = e->kind == ENTRY_PATTERN;
+	if (e->kind == ENTRY_POOL)
+		store_copy_out(store, e, copy->data);
+	else if (e->kind == ENTRY_TIER)
+		place = entry_place(e);
+	pthread_mutex_unlock(&store->lock);
+	if (place) {
+		/* The caller's reference keeps it there. */
+		ret = tier->ops->read(tier, place, copy->data, copy->size);
+		count(&store->tier_reads, 1);
+	}
+	return ret;
+}
+
+int store_get(struct store *store, store_id id, void *page)
+{
+	u64 start = now_ns();
+	struct copy copy;
+	int ret = fetch(store, id, &copy);
+
+	if (!ret && copy.pattern) {
+		codec_fill(page, pattern_value(&copy.sum));
+	} else if (!ret) {
+		/* The last byte of a block is the last byte of the page: this is always noticed. */
+		if (inject(INJECT_STORE_CORRUPT))
+			copy.data[copy.size - 1] ^= 1;
+		ret = decode(&copy, page);
+	}
+	count(&store->get_ns, now_ns() - start);
+	count(&store->gets, 1);
+	return ret;
+}
+
+static bool same_pattern(const struct codec_sum *sum, const void *page)
+{
+	u64 value;
+
+	return codec_pattern(page, &value) && value == pattern_value(sum);
+}
+
+/* Compare with an entry that is in the pool or below. */
+static bool same_contents(struct store *store, store_id id, const void *page)
+{
+	struct codec_sum sum = codec_sum(page);
+	u8 found[PAGE_SIZE];
+	struct copy copy;
+	struct entry *e;
+	bool same, below;
+
+	pthread_mutex_lock(&store->lock);
+	e = entry_of(store, id);
+	copy.sum = e->sum;
+	copy.size = entry_size(e);
+	same = codec_sum_equal(&sum, &e->sum);
+	below = e->kind == ENTRY_TIER;
+	if (same && !below) {
+		e->young = 1;
+		store_copy_out(store, e, copy.data);
+	}
+	pthread_mutex_unlock(&store->lock);
+	if (!same || below)
+		return same;
+	return !decode(&copy, found) && !memcmp(found, page, PAGE_SIZE);
+}
+
+bool store_same(struct store *store, store_id id, const void *page)
+{
+	u64 value;
+	bool same;
+
+	if (store_pattern(store, id, &value)) {
+		struct codec_sum sum = pattern_sum(value);
+
+		same = same_pattern(&sum, page);
+	} else {
+		same = same_contents(store, id, page);
+	}
+	if (same)
+		count(&store->kept, 1);
+	return same;
+}
+
+bool store_pattern(struct store *store, store_id id, u64 *value)
+{
+	const struct entry *e;
+	bool is;
+
+	pthread_mutex_lock(&store->lock);
+	e = entry_of(store, id);
+	is = e->kind == ENTRY_PATTERN;
+	if (is)
+		*value = pattern_value(&e->sum);
+	pthread_mutex_unlock(&store->lock);
+	return is;
+}
+
+bool store_is_below(struct store *store, store_id id)
+{
+	bool is;
+
+	pthread_mutex_lock(&store->lock);
+	is = entry_of(store, id)->kind == ENTRY_TIER;
+	pthread_mutex_unlock(&store->lock);
+	return is;
+}
+
+/* ---- Letting go ---- */
+
+/* The last reference went. Returns the place in the tier below that is to be released, or 0. */
+static tier_place forget(struct store *store, store_id id, struct entry *e)
+{
+	tier_place place = 0;
+
+	if (e->kind == ENTRY_TIER) {
+		place = entry_place(e);
+		store->tier_entries--;
+		store->tier_bytes -= entry_size(e);
+		entries_free(&store->entries, id);
+		return place;
+	}
+	entries_unindex(&store->entries, id);
+	if (e->moving) /* store_demote() has it, and frees it */
+		return 0;
+	if (e->kind == ENTRY_PATTERN)
+		store->nr_patterns--;
+	else
+		store_leave_pool(store, e);
+	entries_free(&store->entries, id);
+	return 0;
+}
+
+void store_drop(struct store *store, store_id id)
+{
+	struct tier *tier = store->tier;
+	tier_place place = 0;
+	struct entry *e;
+	u32 size;
+
+	count(&store->drops, 1);
+	if (id == store->zero) {
+		ASSERT(counted(&store->zeros));
+		atomic_fetch_sub_explicit(&store->zeros, 1, memory_order_relaxed);
+		return;
+	}
+	pthread_mutex_lock(&store->lock);
+	e = entry_of(store, id);
+	size = entry_size(e);
+	e->refs--;
+	store->refs--;
+	if (e->kind == ENTRY_PATTERN)
+		store->pattern_refs--;
+	if (!e->refs) {
+		place = forget(store, id, e);
+		store_account(store);
+	}
+	pthread_mutex_unlock(&store->lock);
+	if (place)
+		tier->ops->release(tier, place, size);
+}
+
+/* ---- Knowing ---- */
+
+u64 store_bytes(struct store *store)
+{
+	return atomic_load_explicit(&store->bytes, memory_order_relaxed);
+}
+
+void store_get_stats(struct store *store, struct store_stats *stats)
+{
+	u64 zeros = counted(&store->zeros);
+
+	pthread_mutex_lock(&store->lock);
+	*stats = (struct store_stats){
+		.pages = store->refs + zeros,
+		.patterns = store->pattern_refs + zeros,
+		.shared = store->refs - store->pattern_refs - store->blocks - store->raw -
+			  store->tier_entries,
+		.blocks = store->blocks,
+		.raw = store->raw,
+		.tier_entries = store->tier_entries,
+		.payload_bytes = store->payload_bytes,
+		.pool_bytes = zpool_bytes(store->pool),
+		.metadata_bytes = metadata_bytes(store),
+		.tier_bytes = store->tier_bytes,
+		.tier_writes = store->tier_writes,
+		.compactions = store->compactions,
+		.moved = store->moved,
+	};
+	pthread_mutex_unlock(&store->lock);
+	stats->puts = counted(&store->puts);
+	stats->gets = counted(&store->gets);
+	stats->drops = counted(&store->drops);
+	stats->kept = counted(&store->kept);
+	stats->put_ns = counted(&store->put_ns);
+	stats->get_ns = counted(&store->get_ns);
+	stats->tier_reads = counted(&store->tier_reads);
+}
+
+/* What an audit adds up. */
+struct tally {
+	u64 refs, pattern_refs, patterns, blocks, raw, below, payload, below_bytes, indexed;
+};
+
+static void audit_entry(struct store *store, const struct entry *e, struct tally *t)
+{
+	u8 page[PAGE_SIZE];
+	struct copy copy = {.sum = e->sum, .size = entry_size(e)};
+
+	t->refs += e->refs;
+	t->indexed += e->refs && e->kind != ENTRY_TIER;
+	ASSERT(e->refs || e->moving);
+	ASSERT(!e->moving || e->kind == ENTRY_POOL);
+	if (e->kind == ENTRY_PATTERN) {
+		t->patterns++;
+		t->pattern_refs += e->refs;
+	} else if (e->kind == ENTRY_TIER) {
+		t->below++;
+		t->below_bytes += entry_size(e);
+	} else {
+		*(entry_raw(e) ? &t->raw : &t->blocks) += 1;
+		t->payload += entry_size(e);
+		store_copy_out(store, e, copy.data);
+		ASSERT(!decode(&copy, page));
+	}
+}
+
+void store_audit(struct store *store)
+{
+	struct entries *t = &store->entries;
+	struct tally sum = {0};
+
+	pthread_mutex_lock(&store->lock);
+	for (entry_id id = entries_next(t, 1); id < entries_end(t); id = entries_next(t, id + 1))
+		if (id != store->zero)
+			audit_entry(store, entries_at(t, id), &sum);
+	ASSERT(sum.refs == store->refs && sum.pattern_refs == store->pattern_refs);
+	ASSERT(sum.patterns == store->nr_patterns && sum.below == store->tier_entries);
+	ASSERT(sum.blocks == store->blocks && sum.raw == store->raw);
+	ASSERT(sum.payload == store->payload_bytes && sum.below_bytes == store->tier_bytes);
+	ASSERT(entries_audit(t) == sum.indexed);
+	ASSERT(zpool_audit(store->pool) == sum.blocks + sum.raw);
+	pthread_mutex_unlock(&store->lock);
+}
+
+/* ---- Birth and death ---- */
+
+static void init_locks(struct store *store)
+{
+	pthread_mutexattr_t attr;
+
+	/* Held for a microsecond at most times: spinning first saves most of the sleeping. */
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&store->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	pthread_mutex_init(&store->compact_lock, NULL);
+}
+
+int store_create(struct store **out, const struct store_config *cfg, struct err *err)
+{
+	struct store *store;
+	int ret;
+
+	if (cfg->threshold >= PAGE_SIZE)
+		return err_set(err, -EINVAL, "store: a threshold of %u is no less than a page",
+			       cfg->threshold);
+	store = calloc(1, sizeof(*store));
+	if (!store)
+		return err_set(err, -ENOMEM, "store: out of memory");
+	store->threshold = cfg->threshold ? cfg->threshold : THRESHOLD;
+	store->refuse_raw = cfg->refuse_raw;
+	store->tier = cfg->tier;
+	ret = zpool_create(&store->pool, err);
+	if (ret)
+		goto out_store;
+	ret = entries_init(&store->entries);
+	if (!ret)
+		ret = entries_alloc(&store->entries, ENTRY_PATTERN, &store->zero);
+	if (ret) {
+		err_set(err, ret, "store: out of memory");
+		goto out_pool;
+	}
+	entries_at(&store->entries, store->zero)->refs = 1;
+	init_locks(store);
+	store_account(store);
+	*out = store;
+	return 0;
+out_pool:
+	zpool_destroy(store->pool);
+out_store:
+	free(store);
+	return ret;
+}
+
+void store_destroy(struct store *store)
+{
+	if (!store)
+		return;
+	entries_fini(&store->entries);
+	zpool_destroy(store->pool);
+	free(store->raws.ids);
+	pthread_mutex_destroy(&store->compact_lock);
+	pthread_mutex_destroy(&store->lock);
+	free(store);
+}

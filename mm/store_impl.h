@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What store.c (put, get, drop) and demote.c (to the tier below, compaction) share. Nobody else
+ * includes this.
+ *
+ * Locks: the lock covers everything that is not marked otherwise. The compaction's lock is taken
+ * before it and keeps a second compaction away. The tier is called without either.
+ *
+ * An entry's life, all moves under the lock:
+ *
+ *	            put                   demote: copied             written
+ *	(nothing) ------> POOL, indexed ------------> POOL, moving ---------> TIER, not indexed
+ *	                    |      ^                      |    |                     |
+ *	                    | drop +----------------------+    | drop                | drop
+ *	                    v             not written          v                     v
+ *	                  free             POOL, moving, refs 0, not indexed       free, place
+ *	                                   ------ written or not -----> free       released
+ *
+ * An entry in the tier is not in the index: to share it, its bytes would have to be read for the
+ * comparison. The same contents put again become a new entry.
+ */
+#ifndef QUIRE_MM_STORE_IMPL_H
+#define QUIRE_MM_STORE_IMPL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "mm/entries.h"
+#include "mm/store.h"
+#include "mm/zpool.h"
+
+/* Entries that were raw when put, oldest first; some are gone or something else by now. */
+struct raw_queue {
+	entry_id *ids; /* a ring; max is 0 or a power of two */
+	u32 first, nr, max;
+};
+
+struct store {
+	u32 threshold;
+	bool refuse_raw;
+	struct tier *tier;
+	store_id zero;	   /* always there, never counted by references but by @zeros */
+	_Atomic u64 bytes; /* host memory; written under the lock */
+	_Atomic u64 zeros, puts, gets, drops, kept, put_ns, get_ns, tier_reads;
+	pthread_mutex_t compact_lock;
+	pthread_mutex_t lock;
+	struct zpool *pool;
+	struct entries entries;
+	struct raw_queue raws;
+	entry_id hand; /* of store_demote() */
+	u64 refs;      /* references to patterns and to others, zeros not counted */
+	u64 pattern_refs, nr_patterns;
+	u64 blocks, raw, tier_entries, payload_bytes, tier_bytes;
+	u64 tier_writes, compactions, moved;
+};
+
+/* Bring store->bytes up to date. With the lock. */
+void store_account(struct store *store);
+
+/* Copy an entry's bytes out of the pool. With the lock. */
+void store_copy_out(struct store *store, const struct entry *e, void *data);
+
+/* The entry leaves the pool. With the lock. */
+void store_leave_pool(struct store *store, struct entry *e);
+
+/* Remember a raw entry for store_demote(); it is found in another way if memory is short. */
+void raw_queue_push(struct store *store, entry_id id);
+
+#endif
