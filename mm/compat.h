@@ -33,4 +33,8 @@
 #define UFFD_FEATURE_MOVE (1 << 16) /* since 6.8 */
 #endif
 
+#ifndef UFFDIO_CONTINUE_MODE_WP
+#define UFFDIO_CONTINUE_MODE_WP ((__u64)1 << 1) /* since 6.4 */
+#endif
+
 #endif

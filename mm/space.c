@@ -278,3 +278,59 @@ int space_punch(struct space *s, gpa_t start, u64 len)
 		return -errno;
 	return 0;
 }
+
+/* The file, in pages. */
+
+void *space_guest_base(const struct space *s)
+{
+	return s->guest;
+}
+
+const void *space_page(const struct space *s, u64 page)
+{
+	return s->alias + (page << PAGE_SHIFT);
+}
+
+bool space_page_of(const struct space *s, gpa_t start, u64 len, u64 *page)
+{
+	const struct space_slot *slot = slot_of(s, start, len);
+
+	if (!slot)
+		return false;
+	*page = (slot->offset + (start.v - slot->start.v)) >> PAGE_SHIFT;
+	return true;
+}
+
+/*
+ * pread() rather than the alias: it makes no page-table entries, which the alias would need and
+ * which dropping the page would have to find and remove again.
+ */
+int space_copy_pages(const struct space *s, u64 page, u32 n, void *to)
+{
+	size_t len = (size_t)n << PAGE_SHIFT;
+	ssize_t got = pread(s->fd, to, len, (off_t)(page << PAGE_SHIFT));
+
+	if (got < 0)
+		return -errno;
+	return (size_t)got == len ? 0 : -EIO;
+}
+
+int space_drop_pages(const struct space *s, u64 page, u32 n)
+{
+	if (fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		      (off_t)(page << PAGE_SHIFT), (off_t)n << PAGE_SHIFT))
+		return -errno;
+	return 0;
+}
+
+bool space_next_present(const struct space *s, u64 from, u64 *start, u64 *end)
+{
+	off_t data = lseek(s->fd, (off_t)(from << PAGE_SHIFT), SEEK_DATA), hole;
+
+	if (data < 0)
+		return false;
+	hole = lseek(s->fd, data, SEEK_HOLE);
+	*start = (u64)data >> PAGE_SHIFT;
+	*end = (hole < 0 ? s->size : (u64)hole) >> PAGE_SHIFT;
+	return true;
+}

@@ -84,4 +84,21 @@ int space_read(const struct space *space, gpa_t start, void *data, u64 len);
  */
 int space_punch(struct space *space, gpa_t start, u64 len);
 
+/*
+ * For the memory engine (mm/mem.h), which knows pages by their offset in the file, counted in pages
+ * across both slots. Only for SPACE_MEMFD; ranges are the caller's to check.
+ */
+void *space_guest_base(const struct space *space);
+const void *space_page(const struct space *space, u64 page); /* its contents, through the alias */
+
+/* Whether [start, start + len) is inside one slot; then *page is where it begins, in the file. */
+bool space_page_of(const struct space *space, gpa_t start, u64 len, u64 *page);
+
+/* Copy whole pages out of the file, mapped or not; give them back to the host. */
+int space_copy_pages(const struct space *space, u64 page, u32 n, void *to);
+int space_drop_pages(const struct space *space, u64 page, u32 n);
+
+/* The first stretch at or after @from that the file has pages for; false when there is none. */
+bool space_next_present(const struct space *space, u64 from, u64 *start, u64 *end);
+
 #endif

@@ -1,0 +1,511 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The memory engine's front: birth, limits, the VMM's own accesses, statistics, death. Contract in
+ * mem.h, the inside in engine.h.
+ *
+ * An engine goes through four stages, each at its own time and none twice:
+ *
+ *	created   nothing but the configuration: a guest without a limit pays nothing
+ *	prepared  userfaultfd, descriptors, policy, store and swap file exist     (prepare)
+ *	started   the manager and the evictor run; the guest is watched           (start)
+ *	armed     guest memory is registered, every page has a state              (mem_arm)
+ */
+#include "mm/mem.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mm/engine.h"
+#include "mm/swapfile.h"
+
+const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
+	[MEM_FAULT_ZERO] = "zero", [MEM_FAULT_SOFT] = "soft",	[MEM_FAULT_STORE] = "store",
+	[MEM_FAULT_TIER] = "tier", [MEM_FAULT_WRITE] = "write",
+};
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+int mem_thread(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
+{
+	sigset_t block, old;
+	int ret;
+
+	sigfillset(&block);
+	pthread_sigmask(SIG_SETMASK, &block, &old);
+	ret = pthread_create(thread, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!ret)
+		pthread_setname_np(*thread, name);
+	return -ret;
+}
+
+u64 used_bytes(struct mem *m)
+{
+	return resident_bytes(m) + store_bytes(m->store);
+}
+
+/* ---- Telling the owner ---- */
+
+/* The lock may or may not be held: what is read here for show may be a moment old. */
+void mem_tell(struct mem *m, enum mem_event_kind kind)
+{
+	struct mem_event event = {
+		.kind = kind,
+		.limit = m->limit,
+		.resident = resident_bytes(m),
+		.store = store_bytes(m->store),
+		.stall = m->thrash.share,
+		.faults = m->thrash.faults,
+	};
+
+	if (m->host.event)
+		m->host.event(m->host.opaque, &event);
+}
+
+void mem_fail(struct mem *m, const char *fmt, ...)
+{
+	struct err why;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why.text, sizeof(why.text), fmt, ap);
+	va_end(ap);
+	m->host.failed(m->host.opaque, &why);
+	mem_cut(m);
+}
+
+/* ---- Birth ---- */
+
+static bool is_wanted(const struct mem_config *cfg)
+{
+	return cfg->limit || cfg->proactive != MEM_PROACTIVE_OFF || cfg->trace;
+}
+
+static int check_limit(const struct mem *m, u64 limit, u64 limit_min, struct err *err)
+{
+	if (limit && limit < MEM_MIN_LIMIT)
+		return err_set(err, -EINVAL,
+			       "limit: %llu KiB is too little to run at all (give %llu M or more)",
+			       (unsigned long long)(limit / KiB),
+			       (unsigned long long)(MEM_MIN_LIMIT / MiB));
+	if (limit_min && (limit_min < MEM_MIN_LIMIT || limit_min > limit))
+		return err_set(err, -EINVAL,
+			       "limit: the minimum must lie between %llu M and the limit",
+			       (unsigned long long)(MEM_MIN_LIMIT / MiB));
+	(void)m;
+	return 0;
+}
+
+static void init_locks(struct mem *m)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&m->evict_lock, NULL);
+	pthread_mutex_init(&m->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&m->room, &attr);
+	pthread_cond_init(&m->filled, &attr);
+	pthread_cond_init(&m->wanted, &attr);
+	pthread_cond_init(&m->tick, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+/* The limit and what follows from it. Under lock, or before there are threads. */
+static void apply_limit(struct mem *m, u64 limit, u64 limit_min)
+{
+	m->limit = limit;
+	m->limit_min = limit_min;
+	m->store_limit = m->cfg.store_limit ? m->cfg.store_limit : limit / 2;
+	if (limit_min)
+		tuner_pff_init(&m->pff, limit_min, limit);
+}
+
+static int create_store(struct mem *m, struct err *err)
+{
+	struct swapfile_config swap = {.path = m->cfg.swap};
+	struct store_config cfg = {0};
+	int ret = 0;
+
+	if (!m->cfg.no_swap)
+		ret = swapfile_create(&m->tier, &swap, err);
+	cfg.tier = m->tier;
+	cfg.refuse_raw = m->cfg.no_swap;
+	return ret ? ret : store_create(&m->store, &cfg, err);
+}
+
+static int create_trace(struct mem *m, struct err *err)
+{
+	if (!m->cfg.trace)
+		return 0;
+	m->window_size = m->cfg.trace_window ? m->cfg.trace_window : 64;
+	m->window_size = MIN(m->window_size, MAX_TRACE_WINDOW);
+	m->window = malloc(m->window_size * sizeof(m->window[0]));
+	if (!m->window)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (u32 i = 0; i < m->window_size; i++)
+		m->window[i] = PAGE_NONE;
+	return trace_create(&m->trace, m->cfg.trace, m->pages.nr, err);
+}
+
+static int create_tables(struct mem *m, struct err *err)
+{
+	u32 nr = (u32)(space_size(m->space) >> PAGE_SHIFT);
+	u32 frames = m->limit ? (u32)(m->limit >> PAGE_SHIFT) : nr;
+	int ret = pages_init(&m->pages, nr, m->cfg.check);
+
+	if (!ret)
+		ret = policy_create(&m->policy, &m->choice, nr, frames);
+	if (!ret)
+		ret = age_init(m);
+	if (!ret)
+		ret = evict_init(m);
+	return ret ? err_set(err, ret, "memory engine: out of memory") : 0;
+}
+
+/* Everything that can fail for a reason the user should hear at once. */
+static int prepare(struct mem *m, struct err *err)
+{
+	int ret;
+
+	if (m->prepared)
+		return 0;
+	ret = uffd_open(&m->uffd, err);
+	if (!ret && m->cfg.clean == MEM_CLEAN_PROTECT && !m->uffd.can_protect)
+		ret = err_set(err, -EOPNOTSUPP,
+			      "--clean protect: this kernel cannot write-protect shared memory "
+			      "(use --clean compare)");
+	if (!ret)
+		ret = create_store(m, err);
+	if (!ret)
+		ret = create_tables(m, err);
+	if (!ret)
+		ret = create_trace(m, err);
+	m->prepared = !ret;
+	return ret;
+}
+
+int mem_create(struct mem **out, struct space *space, const struct mem_config *cfg,
+	       const struct mem_host *host, struct err *err)
+{
+	struct mem *m = calloc(1, sizeof(*m));
+	int ret;
+
+	if (!m)
+		return err_set(err, -ENOMEM, "out of memory");
+	m->cfg = *cfg;
+	m->cfg.nr_cpus = MAX(cfg->nr_cpus, 1u);
+	m->host = *host;
+	m->space = space;
+	m->uffd.fd = m->uffd.self = -1;
+	init_locks(m);
+	tuner_promotions_init(&m->promotions, 0.002);
+	tuner_stall_init(&m->stall, 0.01);
+	tuner_thrash_init(&m->thrash);
+	m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ret = m->stop_fd < 0 ? err_set(err, -errno, "eventfd: %s", strerror(errno)) : 0;
+	if (!ret)
+		ret = policy_parse(cfg->policy ? cfg->policy : "clock+idle", &m->choice, err);
+	if (!ret)
+		ret = check_limit(m, cfg->limit, cfg->limit_min, err);
+	if (!ret)
+		apply_limit(m, cfg->limit, cfg->limit_min);
+	if (!ret && is_wanted(cfg))
+		ret = prepare(m, err);
+	if (ret) {
+		mem_destroy(m);
+		return ret;
+	}
+	*out = m;
+	return 0;
+}
+
+int mem_start(struct mem *m, struct err *err)
+{
+	int ret = 0;
+
+	if (m->prepared && !m->has_manager)
+		ret = reclaim_start(m, err);
+	return ret;
+}
+
+/* From whatever stage to being armed. */
+static int come_up(struct mem *m, struct err *err)
+{
+	int ret = prepare(m, err);
+
+	if (!ret)
+		ret = mem_start(m, err);
+	return ret ? ret : mem_arm(m, err);
+}
+
+/* ---- Death ---- */
+
+/*
+ * Inaccessible rather than gone: KVM gets EFAULT where it would have got a page, on every kernel.
+ * Closing the userfaultfd instead would hand the guest pages of zeros.
+ */
+void mem_cut(struct mem *m)
+{
+	if (!atomic_load(&m->armed))
+		return;
+	atomic_store(&m->cut, true);
+	mprotect(space_guest_base(m->space), space_size(m->space), PROT_NONE);
+	uffd_wake(&m->uffd, 0, m->pages.nr);
+}
+
+static void stop_threads(struct mem *m)
+{
+	u64 one = 1;
+
+	pthread_mutex_lock(&m->lock);
+	atomic_store(&m->stopping, true);
+	pthread_cond_broadcast(&m->room);
+	pthread_cond_broadcast(&m->wanted);
+	pthread_cond_broadcast(&m->tick);
+	pthread_mutex_unlock(&m->lock);
+	/* it stays readable: every handler sees it */
+	ASSERT(m->stop_fd < 0 || write(m->stop_fd, &one, sizeof(one)) == sizeof(one));
+	reclaim_stop(m);
+	fault_stop(m);
+}
+
+void mem_destroy(struct mem *m)
+{
+	if (!m)
+		return;
+	stop_threads(m);
+	if (m->trace)
+		trace_close(m->trace);
+	free(m->window);
+	evict_fini(m);
+	age_fini(m);
+	policy_destroy(m->policy);
+	pages_fini(&m->pages);
+	store_destroy(m->store);
+	if (m->tier)
+		m->tier->ops->destroy(m->tier);
+	uffd_close(&m->uffd);
+	if (m->stop_fd >= 0)
+		close(m->stop_fd);
+	pthread_cond_destroy(&m->room);
+	pthread_cond_destroy(&m->filled);
+	pthread_cond_destroy(&m->wanted);
+	pthread_cond_destroy(&m->tick);
+	pthread_mutex_destroy(&m->lock);
+	pthread_mutex_destroy(&m->evict_lock);
+	free(m);
+}
+
+/* ---- Orders ---- */
+
+int mem_set_limit(struct mem *m, u64 limit, u64 limit_min, struct err *err)
+{
+	int ret = check_limit(m, limit, limit_min, err);
+
+	if (!ret && limit)
+		ret = prepare(m, err);
+	if (!ret && limit)
+		ret = mem_start(m, err);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&m->lock);
+	apply_limit(m, limit, limit_min);
+	if (m->policy)
+		policy_resize(m->policy, limit ? (u32)(limit >> PAGE_SHIFT) : m->pages.nr);
+	pthread_cond_broadcast(&m->room);
+	pthread_cond_broadcast(&m->wanted);
+	pthread_cond_broadcast(&m->tick);
+	pthread_mutex_unlock(&m->lock);
+	return 0;
+}
+
+/* All pages in memory get to know the new policy, but those that wait for their second chance. */
+static void relist(struct mem *m)
+{
+	for (page_no no = 0; no < m->pages.nr; no++) {
+		struct page *p = &m->pages.page[no];
+		bool waits = p->state == PAGE_IDLE && m->choice.idle && !(p->flags & PAGE_F_LISTED);
+
+		if (p->state != PAGE_RESIDENT && (p->state != PAGE_IDLE || waits))
+			continue;
+		p->flags |= PAGE_F_LISTED;
+		policy_loaded(m->policy, no);
+	}
+}
+
+int mem_set_policy(struct mem *m, const char *name, struct err *err)
+{
+	u32 frames = m->limit ? (u32)(m->limit >> PAGE_SHIFT) : m->pages.nr;
+	struct policy_choice choice;
+	struct policy *policy = NULL;
+	int ret = policy_parse(name, &choice, err);
+
+	if (ret)
+		return ret;
+	if (m->prepared && policy_create(&policy, &choice, m->pages.nr, frames))
+		return err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_lock(&m->lock);
+	m->choice = choice;
+	if (m->prepared) {
+		policy_destroy(m->policy);
+		m->policy = policy;
+		relist(m);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return 0;
+}
+
+int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
+{
+	int ret = mode == MEM_PROACTIVE_OFF ? 0 : come_up(m, err);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&m->lock);
+	m->cfg.proactive = mode;
+	m->cold_ms = 0;
+	m->push = 0;
+	pthread_mutex_unlock(&m->lock);
+	return 0;
+}
+
+s64 mem_reclaim(struct mem *m, u64 bytes, struct err *err)
+{
+	u64 pages = MIN(bytes >> PAGE_SHIFT, (u64)UINT32_MAX), went = 0;
+	int ret = come_up(m, err);
+
+	if (ret)
+		return ret;
+	went = evict_pages(m, (u32)pages, 0);
+	return (s64)(went << PAGE_SHIFT);
+}
+
+void mem_hurry(struct mem *m, enum mem_hurry hurry)
+{
+	atomic_fetch_add(&m->hurry, hurry == MEM_HURRY_BEGIN ? 1 : -1);
+	pthread_mutex_lock(&m->lock);
+	pthread_cond_broadcast(&m->room);
+	pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- The door ---- */
+
+/*
+ * The page, in memory and not about to go, so that [at, at + len) of it can be copied under the
+ * lock. NULL: it reads as zeros. Under lock, which may be let go of meanwhile.
+ */
+static int hold(struct mem *m, page_no no, bool write, u8 **at)
+{
+	struct page *p = &m->pages.page[no];
+	int ret = 0;
+
+	while (!page_in_memory(p) && !ret) {
+		if (p->state == PAGE_ABSENT && !write)
+			break;
+		if (p->state == PAGE_FILLING)
+			pthread_cond_wait(&m->filled, &m->lock);
+		else
+			ret = fault_in(m, no, write);
+	}
+	if (ret)
+		return ret;
+	if (write && page_in_memory(p)) {
+		/* what the evictor has copied is about to be old */
+		if (p->state == PAGE_EVICTING)
+			page_move(&m->pages, no, PAGE_IDLE);
+		evict_forget_copy(m, no);
+	}
+	*at = page_in_memory(p) ? (u8 *)(uintptr_t)space_page(m->space, no) : NULL;
+	return 0;
+}
+
+/* The part of an access that lies in one page. Under lock. */
+static int access_page(struct mem *m, u64 file_at, u8 *data, u64 len, bool write)
+{
+	u8 *page;
+	int ret = hold(m, (page_no)(file_at >> PAGE_SHIFT), write, &page);
+
+	if (ret)
+		return ret;
+	if (write)
+		memcpy(page + file_at % PAGE_SIZE, data, len);
+	else if (page)
+		memcpy(data, page + file_at % PAGE_SIZE, len);
+	else
+		memset(data, 0, len);
+	return 0;
+}
+
+static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, bool write)
+{
+	u64 page, at;
+	int ret = 0;
+
+	if (!space_page_of(m->space, start, len, &page))
+		return -EFAULT;
+	at = (page << PAGE_SHIFT) + start.v % PAGE_SIZE;
+	pthread_mutex_lock(&m->lock);
+	while (len && !ret) {
+		u64 some = MIN(len, PAGE_SIZE - at % PAGE_SIZE);
+
+		ret = access_page(m, at, data, some, write);
+		at += some;
+		data += some;
+		len -= some;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return ret;
+}
+
+int mem_read(struct mem *m, gpa_t start, void *data, u64 len)
+{
+	if (!atomic_load(&m->armed))
+		return space_read(m->space, start, data, len);
+	return access_all(m, start, data, len, false);
+}
+
+int mem_write(struct mem *m, gpa_t start, const void *data, u64 len)
+{
+	if (!atomic_load(&m->armed))
+		return space_write(m->space, start, data, len);
+	return access_all(m, start, (u8 *)(uintptr_t)data, len, true);
+}
+
+/* ---- The trace ---- */
+
+/*
+ * Record the reference and keep the window: as many pages are mapped at a time as it has places, so
+ * that every reference beyond them is a fault, and seen.
+ */
+void trace_reference(struct mem *m, page_no no, bool write)
+{
+	page_no *place, old;
+
+	if (!m->trace)
+		return;
+	trace_add(m->trace, now_ns() / 1000, no, write);
+	place = &m->window[m->window_next++ % m->window_size];
+	old = *place;
+	*place = no;
+	m->pages.page[no].flags |= PAGE_F_TRACED;
+	if (old == PAGE_NONE || old == no)
+		return;
+	m->pages.page[old].flags &= (u8)~PAGE_F_TRACED;
+	if (m->pages.page[old].state == PAGE_RESIDENT)
+		evict_unmap(m, &old, 1);
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The memory engine of one guest: its resident memory is a number that the host sets. This is the
+ * whole of it as the machine (vmm/) sees it; behind it are page.c (states), fault.c (pages come
+ * in), evict.c (pages go out), age.c (which are idle), reclaim.c (how many must go), and the store.
+ *
+ * Until it is needed the engine only watches: guest memory is not registered with userfaultfd,
+ * first touches cost what they cost without quire, and only the memory in use is looked at now and
+ * then. It takes charge ("armed") when the guest comes near its limit, or when something is asked
+ * of it that needs page states. That is never undone.
+ *
+ * Threads. mem_create() starts nothing; mem_start() starts the engine's threads. All other
+ * functions may be called from any thread. Callbacks come from the engine's threads and must be
+ * quick.
+ *
+ * Errors of the world while it runs (a swap file that cannot be read, contents that do not match
+ * their checksum) cannot be returned to anyone: the guest must not go on, so the engine makes guest
+ * memory inaccessible and says why through failed().
+ */
+#ifndef QUIRE_MM_MEM_H
+#define QUIRE_MM_MEM_H
+
+#include "mm/addr.h"
+#include "mm/err.h"
+#include "mm/hist.h"
+#include "mm/page.h"
+#include "mm/policy.h"
+#include "mm/store.h"
+#include "mm/tier.h"
+#include "mm/tuner.h"
+#include "mm/wss.h"
+
+struct mem;
+struct space;
+
+/* By how much resident pages plus the store may exceed the limit, in bytes. */
+#define MEM_SLACK (2 * MiB)
+
+/* No limit can be smaller: what a fault handler needs to have in flight. */
+#define MEM_MIN_LIMIT (4 * MiB)
+
+/* What pushes pages out before the limit does. */
+enum mem_proactive {
+	MEM_PROACTIVE_OFF,
+	MEM_PROACTIVE_PROMOTIONS, /* promotions at most 0.2% of the working set a minute */
+	MEM_PROACTIVE_STALL,	  /* at most 1% of vCPU time lost in faults */
+};
+
+/* How it is known that a page that came back was not written since (evicting it is then free). */
+enum mem_clean {
+	MEM_CLEAN_COMPARE, /* its contents still match the stored copy */
+	MEM_CLEAN_PROTECT, /* it was write-protected when it came back, and no write fault came */
+};
+
+/* Strings belong to the caller and must outlive the engine. Zero means the default, or "not". */
+struct mem_config {
+	u64 limit;     /* bytes of resident pages and store; 0: none */
+	u64 limit_min; /* fault-frequency mode: the limit moves between this and limit; 0: fixed */
+	u64 store_limit;    /* bytes of store, beyond which the coldest go to the swap file */
+	const char *policy; /* as policy_parse() takes it; NULL: "clock+idle" */
+	const char *swap;   /* as swapfile_create() takes it; NULL: an unnamed temporary file */
+	bool no_swap;	    /* no tier below the store at all */
+	enum mem_proactive proactive;
+	enum mem_clean clean;
+	const char *trace; /* record references to this file */
+	u32 trace_window;  /* pages mapped at a time while recording; 0: 64 */
+	bool check;	   /* check invariants on each move and contents on each eviction */
+	unsigned int nr_cpus;
+};
+
+enum mem_event_kind {
+	MEM_EV_LIMIT,	    /* the limit cannot be kept by evicting: a fault waits for room */
+	MEM_EV_ROOM,	    /* there is room again */
+	MEM_EV_THRASH,	    /* the guest spends its time faulting */
+	MEM_EV_THRASH_OVER, /* it no longer does */
+	MEM_EV_SWAP_FULL,   /* the tier below takes no more */
+	MEM_EV_SWAP_ERROR,  /* the tier below failed to take something; it was kept in memory */
+};
+
+struct mem_event {
+	enum mem_event_kind kind;
+	u64 limit, resident, store; /* bytes, when it happened */
+	double stall;		    /* share of vCPU time lost in faults, lately */
+	double faults;		    /* on stored pages, per second, lately */
+};
+
+/* What the engine asks of its owner. */
+struct mem_host {
+	void *opaque;
+	void (*failed)(void *opaque, const struct err *why); /* the guest cannot go on */
+	void (*event)(void *opaque, const struct mem_event *event);
+};
+
+/* Kinds of faults, for counts and latencies. */
+enum mem_fault_kind {
+	MEM_FAULT_ZERO,	 /* first touch of a page, or of one stored as zeros */
+	MEM_FAULT_SOFT,	 /* the page was in memory, only unmapped */
+	MEM_FAULT_STORE, /* it came back from the store */
+	MEM_FAULT_TIER,	 /* it came back from the tier below */
+	MEM_FAULT_WRITE, /* a write to a write-protected page */
+	MEM_NR_FAULT_KINDS,
+};
+
+extern const char *const mem_fault_names[MEM_NR_FAULT_KINDS]; /* "zero", "soft", ... */
+
+#define MEM_NR_AGES 16 /* ages of resident pages, bucket i: idle for less than 2^i seconds / 8 */
+
+struct mem_stats {
+	bool armed;
+	char policy[24];
+	u64 limit, limit_min; /* bytes; 0: none */
+	u64 resident_bytes;   /* guest pages in memory */
+	u64 store_bytes;      /* host memory of the store: pool and metadata */
+	u64 peak_bytes;	      /* highest sum of both since armed (or reset by mem_reset_peak) */
+	u64 descriptor_bytes; /* page descriptors and policy */
+	u64 pages[PAGE_NR_STATES]; /* by state */
+	u64 kept;		   /* resident pages that still have their stored copy */
+	struct store_stats store;
+	bool has_tier;
+	struct tier_stats tier;			       /* all zero without one */
+	struct hist_summary fault[MEM_NR_FAULT_KINDS]; /* latency in ns, event read to resolved */
+	u64 around; /* pages brought in beside the one that faulted */
+	u64 evicted,
+		evicted_clean;	 /* pages pushed out; of them, whose stored copy was still good */
+	u64 rescued;		 /* pages touched again while idle or being evicted */
+	u64 refused;		 /* pages that evicting would not have gained anything */
+	u64 waited, waited_ns;	 /* faults that had to wait for room, and how long */
+	u64 scanned;		 /* pages unmapped to see references */
+	u64 ages[MEM_NR_AGES];	 /* pages by time since they were last seen used */
+	struct wss_estimate wss; /* share of memory touched within wss_window_ns */
+	u64 wss_window_ns;
+	struct wss_point curve[WSS_CURVE_POINTS];
+	double promotion_rate; /* share of the working set per minute */
+	double stall;	       /* share of vCPU time lost in faults on stored pages */
+	bool thrashing;
+	u64 faults_per_second; /* on stored pages, lately */
+};
+
+/*
+ * @space must be made of a memfd (-EOPNOTSUPP otherwise, with a sentence) and outlive the engine.
+ */
+int mem_create(struct mem **out, struct space *space, const struct mem_config *cfg,
+	       const struct mem_host *host, struct err *err);
+
+/* Start watching; before the guest first runs or while it runs. */
+int mem_start(struct mem *mem, struct err *err);
+
+/*
+ * Make guest memory inaccessible, so that whoever waits in a fault gets an error instead of
+ * waiting on. Call it before joining vCPU threads at the end of a guest. May be called twice.
+ */
+void mem_cut(struct mem *mem);
+
+/* Stop the threads and free everything. vCPUs must have stopped. NULL is allowed. */
+void mem_destroy(struct mem *mem);
+
+/*
+ * Change the limit of a running guest; takes effect at once, reclaim follows. @limit_min 0: fixed.
+ * -EINVAL with a sentence when it cannot be one.
+ */
+int mem_set_limit(struct mem *mem, u64 limit, u64 limit_min, struct err *err);
+
+/* Change the policy of a running guest; what the old one knew is forgotten. */
+int mem_set_policy(struct mem *mem, const char *policy, struct err *err);
+
+int mem_set_proactive(struct mem *mem, enum mem_proactive mode, struct err *err);
+
+/* Push @bytes of resident pages out now. Returns the bytes that went, or -errno with a sentence. */
+s64 mem_reclaim(struct mem *mem, u64 bytes, struct err *err);
+
+/*
+ * Somebody waits for vCPUs to leave the guest (between BEGIN and END): faults that wait for room
+ * are served now, from the slack. May be nested.
+ */
+enum mem_hurry { MEM_HURRY_BEGIN, MEM_HURRY_END };
+void mem_hurry(struct mem *mem, enum mem_hurry hurry);
+
+/* The door to guest memory while it runs: like space_read() and space_write(), evicted or not. */
+int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
+int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
+
+void mem_get_stats(struct mem *mem, struct mem_stats *stats);
+void mem_reset_peak(struct mem *mem);
+
+/* One character per state of the page, for maps; see page_state_chars in mm/page.h. */
+struct mem_map_cell {
+	u32 pages[PAGE_NR_STATES]; /* how many pages of the cell are in which state */
+};
+
+/* Guest memory cut into @n cells of equal size, the last perhaps smaller. */
+void mem_map(struct mem *mem, struct mem_map_cell *cells, u32 n);
+
+/*
+ * Compare what the descriptors say with what the host's memory holds. For tests; the guest must be
+ * paused. Returns the number of pages that differ, 0 when all is well.
+ */
+u64 mem_audit(struct mem *mem);
+
+#endif
