@@ -17,10 +17,36 @@ expect "cpus is no number" 2 "--cpus two: not a number" "$QUIRE" run --kernel x 
 expect "unknown backing" 2 "--backing paper: unknown value" "$QUIRE" run --kernel x --backing paper
 expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
 expect "--help" 0 "" "$QUIRE" --help
-for command in run ps pause resume powerdown quit stats qmp doctor; do
+for command in run ps pause resume powerdown quit stats limit reclaim qmp doctor; do
 	expect "$command --help" 0 "" "$QUIRE" $command --help
 	grep -q "^usage: quire $command" "$OUT" || not_ok "$command --help" "no usage line"
 done
+
+# --- bad usage of memory: status 2 ---
+for backing in anon hugetlb; do
+	for option in "--limit 32M" "--policy lru" "--swap none" "--swap $WORK/swap" "--store-limit 8M" \
+		"--proactive stall" "--clean protect" "--trace-pages $WORK/trace"; do
+		# shellcheck disable=SC2086
+		expect "$option of $backing memory" 2 "${option%% *}: needs --backing memfd" \
+			"$QUIRE" run --kernel x --backing $backing $option
+	done
+done
+expect "a least limit without a limit" 2 "--limit-min: needs --limit" "$QUIRE" run --kernel x \
+	--limit-min 8M
+expect "a window without a trace" 2 "--trace-window: needs --trace-pages" "$QUIRE" run --kernel x \
+	--trace-window 8
+expect "limit is no size" 2 "--limit much: not a size" "$QUIRE" run --kernel x --limit much
+expect "unknown policy" 2 "hope" "$QUIRE" run --kernel x --policy hope
+expect "unknown proactive mode" 2 "--proactive very: unknown value" "$QUIRE" run --kernel x \
+	--proactive very
+expect "unknown failure point" 2 "QUIRE_FAULT: .*moon" env QUIRE_FAULT=moon "$QUIRE" run --kernel x
+expect "limit of whom" 2 "limit: needs a guest's name and a size" "$QUIRE" limit 32M
+expect "a limit that is no size" 2 "limit: 3Q: not a size" "$QUIRE" limit vm 3Q
+expect "a limit below its least" 2 "--min: more than the limit" "$QUIRE" limit vm 8M --min 9M
+expect "a limit beyond numbers" 2 "limit: 9000000T: not a size" "$QUIRE" limit vm 9000000T
+expect "reclaim of whom" 2 "reclaim: needs a guest's name and a size" "$QUIRE" reclaim vm
+expect "reclaim of no size" 2 "reclaim: all: not a size" "$QUIRE" reclaim vm all
+expect "limit of nobody" 1 "no guest is named nobody" "$QUIRE" limit nobody 32M
 
 # --- bad images and files: status 1 ---
 printf 'not a kernel at all, but long enough to look at: %s\n' "$(seq 1000)" >"$WORK/text"
@@ -46,6 +72,9 @@ expect "a name with control characters prints clean" 1 "\\?\\?" "${run[@]}" \
 expect "memory too small" 1 "--memory" "${run[@]}" --kernel "$MICRO" --memory 8M
 expect "memory not a multiple" 1 "--memory" "${run[@]}" --kernel "$MICRO" --memory 17M
 expect "memory too large" 1 "--memory" "${run[@]}" --kernel "$MICRO" --memory 2048T
+expect "a limit too small to run" 1 "limit: .* too little" "${run[@]}" --kernel "$MICRO" --limit 1M
+expect "a least limit above the limit" 1 "limit: " "${run[@]}" --kernel "$MICRO" --limit 8M \
+	--limit-min 9M
 expect "no processors" 1 "--cpus 0" "${run[@]}" --kernel "$MICRO" --cpus 0
 expect "too many processors" 1 "--cpus 17" "${run[@]}" --kernel "$MICRO" --cpus 17
 expect "name with a slash" 1 "a/b" "${run[@]}" --kernel "$MICRO" --name a/b

@@ -135,7 +135,8 @@ json_is() # EXPRESSION COMMAND...
 }
 if command -v jq >/dev/null; then
 	check "ps --json" json_is '. == [{name: "vm", pid: .[0].pid, state: "running",
-		memory: 33554432, resident: .[0].resident, stored: 0}]' "$QUIRE" ps --json
+		memory: 33554432, resident: .[0].resident, stored: 0,
+		limit: 0}]' "$QUIRE" ps --json
 	check "stats --json" json_is '.name == "vm" and (.exits | add > 0)' "$QUIRE" stats vm --json
 else
 	skip "ps and stats in JSON" "jq is not installed"
@@ -164,6 +165,67 @@ watch_two_seconds()
 	[ "$(wc -l <"$WORK/watch")" -ge 3 ]
 }
 check "stats --watch prints as it goes" watch_two_seconds
+
+# --- memory ---
+memory() # NAME KEY: a number that x-quire-memory returns, the first of that name
+{
+	"$QUIRE" qmp "$1" x-quire-memory | sed -n "s/^ *\"$2\": \([0-9]*\),*$/\1/p" | head -n 1
+}
+memory_is() # NAME KEY VALUE
+{
+	[ "$(memory "$1" "$2")" = "$3" ]
+}
+expect "limit" 0 "" "$QUIRE" limit vm 24M --min 16M
+check "it is the limit now" memory_is vm limit-min 16777216
+expect "another" 0 "" "$QUIRE" limit vm 20M
+check "which is fixed" memory_is vm limit-min 0
+limit_prints()
+{
+	"$QUIRE" limit vm 24M --json >"$WORK/limit" && grep -q '"limit": 25165824' "$WORK/limit" &&
+		grep -q '"store": ' "$WORK/limit"
+}
+check "limit --json says what came of it" limit_prints
+expect "a limit too small to run" 1 "limit: .* too little" "$QUIRE" limit vm 1M
+check "changes nothing" memory_is vm limit 25165824
+expect "a policy" 0 "" "$QUIRE" qmp vm x-quire-set-policy '{"policy": "nth:3"}'
+expect "a policy that is none" 1 "hope" "$QUIRE" qmp vm x-quire-set-policy '{"policy": "hope"}'
+expect "a reset" 0 "" "$QUIRE" qmp vm system_reset
+check "keeps the limit" memory_is vm limit 25165824
+check "and the policy" bash -c "$QUIRE qmp vm x-quire-memory | grep -q '\"policy\": \"nth:3\"'"
+reclaims_a_paused_guest()
+{
+	"$QUIRE" pause vm && "$QUIRE" reclaim vm 2M >"$WORK/reclaimed" &&
+		grep -qE '^reclaimed [1-9][0-9.]* MiB$' "$WORK/reclaimed" &&
+		[ "$(memory vm stored)" -gt 0 ]
+}
+wait_until test -n "$(memory vm resident)"
+check "reclaim says what went" reclaims_a_paused_guest
+check "an audit finds nothing wrong" bash -c "$QUIRE qmp vm x-quire-audit | grep -q '\"wrong\": 0'"
+check "ps shows what is stored" bash -c "$QUIRE ps | grep -E '^vm .* [0-9.]+ MiB +[0-9.]+ MiB$'"
+check "a map has as many cells as asked for" test \
+	"$("$QUIRE" qmp vm x-quire-memory '{"map": 50}' | sed -n '/"map"/,$p' | grep -c '^    \[')" = 50
+"$QUIRE" resume vm
+check "the guest goes on" cpu_runs vm
+expect "no audit while it runs" 1 "is running \(pause it first\)" "$QUIRE" qmp vm x-quire-audit
+stats_tells_of_memory()
+{
+	local word
+	"$QUIRE" stats vm >"$WORK/stats" || return 1
+	for word in limit peak policy pages store evicted promoted stalled; do
+		grep -q "^$word  " "$WORK/stats" || return 1
+	done
+	for word in zero soft store tier write; do
+		grep -qE "^  $word +[0-9]+ " "$WORK/stats" || return 1
+	done
+}
+check "stats tells of memory" stats_tells_of_memory
+expect "no limit" 0 "" "$QUIRE" limit vm none
+check "is none" memory_is vm limit 0
+expect "memory that is not managed" 0 "" "${start[@]}" anon --backing anon
+expect "has no limit" 1 "guest anon: its memory is not managed" "$QUIRE" limit anon 16M
+expect "and gives nothing" 1 "guest anon: its memory is not managed" "$QUIRE" reclaim anon 1M
+check "but has stats" bash -c "$QUIRE stats anon | grep -q '^stored    0.0 MiB'"
+expect "it goes" 0 "" "$QUIRE" quit anon
 
 # --- qmp from the command line ---
 check "qmp prints what is returned" test \

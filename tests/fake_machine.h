@@ -11,6 +11,7 @@
 #define QUIRE_TESTS_FAKE_MACHINE_H
 
 #include <errno.h>
+#include <string.h>
 
 #include "vmm/machine.h"
 
@@ -24,6 +25,11 @@ struct machine {
 	unsigned int nr_quits;
 	machine_event_fn listener;
 	void *listener_opaque;
+	bool unmanaged; /* no memory engine */
+	struct mem_stats mem;
+	char policy[24];
+	enum mem_proactive proactive;
+	u64 reclaimable, wrong;
 };
 
 #define FAKE_MACHINE                      \
@@ -33,6 +39,7 @@ struct machine {
 		.memory = 64 * MiB,       \
 		.resident = 3 * MiB,      \
 		.nr_cpus = 2,             \
+		.reclaimable = 2 * MiB,   \
 	})
 
 enum machine_state machine_state(const struct machine *m)
@@ -149,6 +156,100 @@ void machine_listen(struct machine *m, machine_event_fn fn, void *opaque)
 {
 	m->listener = fn;
 	m->listener_opaque = opaque;
+}
+
+static int check_engine(const struct machine *m, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (!ret && m->unmanaged)
+		ret = err_set(err, -EOPNOTSUPP, "guest %s: its memory is not managed", m->name);
+	return ret;
+}
+
+int machine_set_limit(struct machine *m, u64 limit, u64 limit_min, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret && limit_min > limit)
+		ret = err_set(err, -EINVAL, "limit: the minimum is above it");
+	if (ret)
+		return ret;
+	m->mem.limit = limit;
+	m->mem.limit_min = limit_min;
+	return 0;
+}
+
+int machine_set_policy(struct machine *m, const char *policy, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret && strlen(policy) >= sizeof(m->policy))
+		ret = err_set(err, -EINVAL, "no such policy");
+	if (!ret)
+		strcpy(m->policy, policy);
+	return ret;
+}
+
+int machine_set_proactive(struct machine *m, enum mem_proactive mode, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret)
+		m->proactive = mode;
+	return ret;
+}
+
+/* A slice of at most 1 MiB, until there is no more. */
+s64 machine_reclaim(struct machine *m, u64 bytes, struct err *err)
+{
+	u64 went = MIN(MIN(bytes, 1 * MiB), m->reclaimable);
+	int ret = check_engine(m, err);
+
+	if (ret)
+		return ret;
+	m->reclaimable -= went;
+	return (s64)went;
+}
+
+int machine_memory_stats(struct machine *m, struct mem_stats *stats, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret)
+		*stats = m->mem;
+	return ret;
+}
+
+/* Cell i has i pages in state 0, i + 1 in state 1, ... */
+int machine_memory_map(struct machine *m, struct mem_map_cell *cells, u32 n, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	for (u32 i = 0; i < n && !ret; i++)
+		for (u32 state = 0; state < PAGE_NR_STATES; state++)
+			cells[i].pages[state] = i + state;
+	return ret;
+}
+
+int machine_reset_memory_peak(struct machine *m, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret)
+		m->mem.peak_bytes = 0;
+	return ret;
+}
+
+int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret && m->state == MACHINE_RUNNING)
+		ret = err_set(err, -EINVAL, "guest %s: is running (pause it first)", m->name);
+	if (!ret)
+		*wrong = m->wrong;
+	return ret;
 }
 
 #endif

@@ -119,7 +119,7 @@ static void every_command_refuses_unknown_arguments(void **state)
 	(void)state;
 	peer_init_negotiated(&p);
 	commands = query(&p, "{\"execute\": \"query-commands\"}");
-	assert_true(json_array_size(commands) >= 14);
+	assert_true(json_array_size(commands) >= 21);
 	json_array_foreach(commands, i, command)
 	{
 		char request[200];
@@ -192,10 +192,18 @@ static void counts_for_stats(void **state)
 	assert_string_equal(string_at(stats, "state"), "running");
 	assert_int_equal(integer_at(stats, "memory"), 64 * MiB);
 	assert_int_equal(integer_at(stats, "resident"), 3 * MiB);
+	assert_int_equal(integer_at(stats, "stored"), 0);
+	assert_int_equal(integer_at(stats, "limit"), 0);
 	assert_int_equal(integer_at(json_object_get(stats, "mapped"), "4K"), 7);
 	assert_int_equal(integer_at(json_object_get(stats, "mapped"), "2M"), 2);
 	assert_int_equal(integer_at(json_object_get(stats, "exits"), "io"), 12);
 	assert_int_equal(integer_at(json_object_get(stats, "exits"), "mmio"), 3);
+	json_decref(stats);
+	p.machine.mem.store_bytes = 77;
+	p.machine.mem.limit = 5 * MiB;
+	stats = query(&p, "{\"execute\": \"x-quire-stats\"}");
+	assert_int_equal(integer_at(stats, "stored"), 77);
+	assert_int_equal(integer_at(stats, "limit"), 5 * MiB);
 	json_decref(stats);
 	p.machine.resident_error = -ENODEV;
 	expect(&p, "{\"execute\": \"x-quire-stats\"}",

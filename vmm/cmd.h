@@ -7,24 +7,34 @@
 #ifndef QUIRE_VMM_CMD_H
 #define QUIRE_VMM_CMD_H
 
+#include <jansson.h>
+
 #include "mm/err.h"
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
 int cmd_run(int argc, char **argv);    /* cmd_run.c */
 int cmd_doctor(int argc, char **argv); /* cmd_doctor.c */
-int cmd_ps(int argc, char **argv);     /* cmd_client.c, as are the rest */
+int cmd_ps(int argc, char **argv);     /* cmd_client.c, as are the next */
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
 int cmd_powerdown(int argc, char **argv);
-int cmd_stats(int argc, char **argv);
 int cmd_qmp(int argc, char **argv);
+int cmd_stats(int argc, char **argv); /* cmd_memory.c */
+int cmd_limit(int argc, char **argv);
+int cmd_reclaim(int argc, char **argv);
 
 /*
  * Print "quire: " and the sentence on stderr; returns CMD_FAILED, or cmd_usage_error() CMD_USAGE.
  */
 int cmd_error(const struct err *err);
 int cmd_usage_error(const struct err *err);
+
+/* ASCII only: whatever a guest's process puts into a string cannot then reach the terminal. */
+void cmd_print_json(const json_t *value, size_t flags);
+
+/* @status, unless standard output could not be written: that must not look like success. */
+int cmd_finish_output(int status);
 
 #endif

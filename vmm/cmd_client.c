@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The sub-commands that talk to running guests over QMP: ps, stats, qmp, and the orders that take
- * guests' names (pause, resume, powerdown, quit).
+ * The sub-commands that talk to running guests over QMP: ps, qmp, and the orders that take guests'
+ * names (pause, resume, powerdown, quit). Those about memory are in cmd_memory.c.
  *
- * What a guest's process answers is shown to a person, so it is not trusted: text that could move
- * the cursor about is not printed, a missing number is a dash. JSON output is passed on as JSON, in
- * bytes; sizes for people are in MiB.
+ * What a guest's process answers is not trusted: it is shown by way of memory_view.h, or passed on
+ * as JSON, in bytes.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
 #include <poll.h>
@@ -20,6 +18,7 @@
 #include "mm/base.h"
 #include "vmm/client.h"
 #include "vmm/cmd.h"
+#include "vmm/memory_view.h"
 #include "vmm/opts.h"
 #include "vmm/rundir.h"
 
@@ -29,8 +28,7 @@
 
 /* ---- Output ---- */
 
-/* What printf() could not write must not look like success. */
-static int finish_output(int status)
+int cmd_finish_output(int status)
 {
 	struct err err;
 
@@ -40,53 +38,10 @@ static int finish_output(int status)
 	return cmd_error(&err);
 }
 
-/* ASCII only: whatever a guest's process puts into a string cannot then reach the terminal. */
-static void print_json(const json_t *value, size_t flags)
+void cmd_print_json(const json_t *value, size_t flags)
 {
 	json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | flags);
 	putchar('\n');
-}
-
-static const char *printable(const char *text)
-{
-	if (!text || !text[0])
-		return "-";
-	for (const char *c = text; *c; c++)
-		if (!isascii(*c) || !isprint(*c))
-			return "?";
-	return text;
-}
-
-static const char *text_at(const json_t *object, const char *key)
-{
-	return printable(json_string_value(json_object_get(object, key)));
-}
-
-struct size_text {
-	char s[32];
-};
-
-static struct size_text size_at(const json_t *object, const char *key)
-{
-	const json_t *n = json_object_get(object, key);
-	struct size_text text = {"-"};
-
-	if (json_is_integer(n))
-		snprintf(text.s, sizeof(text.s), "%.1f MiB",
-			 (double)json_integer_value(n) / (double)MiB);
-	return text;
-}
-
-/* What is no number counts as 0, as jansson has it. */
-static u64 total_exits(const json_t *stats)
-{
-	const char *kind;
-	json_t *count;
-	u64 n = 0;
-
-	json_object_foreach(json_object_get(stats, "exits"), kind, count)
-		n += (u64)json_integer_value(count);
-	return n;
 }
 
 /* ---- ps ---- */
@@ -144,10 +99,10 @@ static void print_rows(const json_t *rows)
 	       "STORED");
 	json_array_foreach(rows, i, row)
 	{
-		printf("%-20s %8lld %-14s %12s %12s %12s\n", text_at(row, "name"),
+		printf("%-20s %8lld %-14s %12s %12s %12s\n", view_text(row, "name"),
 		       (long long)json_integer_value(json_object_get(row, "pid")),
-		       text_at(row, "state"), size_at(row, "memory").s, size_at(row, "resident").s,
-		       size_at(row, "stored").s);
+		       view_text(row, "state"), view_size(row, "memory").s,
+		       view_size(row, "resident").s, view_size(row, "stored").s);
 	}
 }
 
@@ -172,11 +127,11 @@ int cmd_ps(int argc, char **argv)
 	rows = json_array();
 	ret = rundir_for_each(add_row, rows, &err);
 	if (!ret && json)
-		print_json(rows, JSON_INDENT(2));
+		cmd_print_json(rows, JSON_INDENT(2));
 	else if (!ret)
 		print_rows(rows);
 	json_decref(rows);
-	return finish_output(ret ? cmd_error(&err) : CMD_OK);
+	return cmd_finish_output(ret ? cmd_error(&err) : CMD_OK);
 }
 
 /* ---- Orders: one QMP command for each of several guests ---- */
@@ -296,118 +251,6 @@ int cmd_quit(int argc, char **argv)
 	return give_order(&order, argc, argv);
 }
 
-/* ---- stats ---- */
-
-/* How KVM has mapped guest memory: null where it does not tell. */
-static void print_mapped(const json_t *mapped)
-{
-	const char *size;
-	json_t *pages;
-
-	if (!json_is_object(mapped))
-		return;
-	printf("mapped   ");
-	json_object_foreach((json_t *)mapped, size, pages)
-		printf(" %lld x %s", (long long)json_integer_value(pages), size);
-	printf("\n");
-}
-
-static void print_stats(const json_t *stats)
-{
-	const char *kind;
-	json_t *count;
-
-	printf("name      %s\n", text_at(stats, "name"));
-	printf("pid       %lld\n", (long long)json_integer_value(json_object_get(stats, "pid")));
-	printf("state     %s\n", text_at(stats, "state"));
-	printf("memory    %s\n", size_at(stats, "memory").s);
-	printf("resident  %s\n", size_at(stats, "resident").s);
-	printf("stored    %s\n", size_at(stats, "stored").s);
-	print_mapped(json_object_get(stats, "mapped"));
-	printf("exits     %llu\n", (unsigned long long)total_exits(stats));
-	json_object_foreach(json_object_get(stats, "exits"), kind,
-			    count) if (json_integer_value(count))
-		printf("  %-14s %lld\n", printable(kind), (long long)json_integer_value(count));
-}
-
-/* One line for --watch, with the exits taken since the last one. */
-static void print_sample(const json_t *stats, u64 exits)
-{
-	printf("%-14s %12s %12s %12llu\n", text_at(stats, "state"), size_at(stats, "resident").s,
-	       size_at(stats, "stored").s, (unsigned long long)exits);
-}
-
-/* A line each second until the guest ends, which is the good end of watching it. */
-static int watch_stats(struct client *c, bool json, struct err *err)
-{
-	const struct timespec second = {.tv_sec = 1};
-	u64 exits = 0, before;
-	bool seen = false;
-	json_t *stats;
-	int ret;
-
-	if (!json)
-		printf("%-14s %12s %12s %12s\n", "STATE", "RESIDENT", "STORED", "EXITS");
-	while (!(ret = client_execute(c, "x-quire-stats", NULL, &stats, err))) {
-		before = exits;
-		exits = total_exits(stats);
-		if (json)
-			print_json(stats, JSON_COMPACT);
-		else
-			print_sample(stats, exits - before);
-		json_decref(stats);
-		seen = true;
-		if (fflush(stdout))
-			return 0; /* finish_output() says why */
-		nanosleep(&second, NULL);
-	}
-	return ret == -ECONNRESET && seen ? 0 : ret;
-}
-
-static int show_stats(struct client *c, bool json, struct err *err)
-{
-	json_t *stats;
-	int ret = client_execute(c, "x-quire-stats", NULL, &stats, err);
-
-	if (ret)
-		return ret;
-	if (json)
-		print_json(stats, JSON_INDENT(2));
-	else
-		print_stats(stats);
-	json_decref(stats);
-	return 0;
-}
-
-int cmd_stats(int argc, char **argv)
-{
-	bool watch = false, json = false;
-	const struct opt table[] = {
-		{"watch", OPT_FLAG, NULL, &watch, "a line each second until the guest ends"},
-		{"json", OPT_FLAG, NULL, &json, "print JSON, sizes in bytes"},
-		{0},
-	};
-	const struct opt_usage usage = {"stats", "NAME",
-					"Show what a guest and its VMM are doing."};
-	struct client *c;
-	struct err err;
-	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
-
-	if (ret == OPTS_HELP)
-		return CMD_OK;
-	if (!ret && nr_operands != 1)
-		ret = err_set(&err, -EINVAL,
-			      "stats: needs the name of one guest (quire ps lists them)");
-	if (ret)
-		return cmd_usage_error(&err);
-	ret = client_connect(&c, argv[1], CLIENT_TIMEOUT_MS, &err);
-	if (ret)
-		return cmd_error(&err);
-	ret = watch ? watch_stats(c, json, &err) : show_stats(c, json, &err);
-	client_close(c);
-	return finish_output(ret ? cmd_error(&err) : CMD_OK);
-}
-
 /* ---- qmp ---- */
 
 /* The arguments as an object; *args stays NULL when there are none. */
@@ -440,7 +283,7 @@ static int execute(const char *guest, const char *command, json_t *args, struct 
 	client_close(c);
 	if (ret)
 		return ret;
-	print_json(value, JSON_INDENT(2));
+	cmd_print_json(value, JSON_INDENT(2));
 	json_decref(value);
 	return 0;
 }
@@ -467,5 +310,5 @@ int cmd_qmp(int argc, char **argv)
 		return cmd_usage_error(&err);
 	ret = execute(argv[1], argv[2], args, &err);
 	json_decref(args);
-	return finish_output(ret ? cmd_error(&err) : CMD_OK);
+	return cmd_finish_output(ret ? cmd_error(&err) : CMD_OK);
 }

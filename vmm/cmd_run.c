@@ -10,18 +10,23 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "mm/inject.h"
 #include "vmm/cmd.h"
 #include "vmm/control.h"
 #include "vmm/machine.h"
+#include "vmm/memory_view.h"
 #include "vmm/opts.h"
 #include "vmm/rundir.h"
 #include "vmm/vm.h"
+
+#define TOLD_AGAIN_NS ((u64)60 * 1000 * 1000 * 1000)
 
 /* What the options say. */
 struct run {
@@ -29,7 +34,7 @@ struct run {
 	struct machine_config machine;
 	const char *qmp;
 	const char *log_path;
-	int backing, mmu;
+	int backing, mmu, proactive, clean;
 	bool paused, detach;
 	char default_name[RUNDIR_NAME_MAX + 1];
 	char socket_path[RUNDIR_PATH_MAX];
@@ -42,11 +47,26 @@ struct session {
 	uv_signal_t sigint, sigterm;
 	struct machine *machine;
 	struct control *control;
+	/* when a person was last told of an event, by its kind; 0: never */
+	u64 told[MEM_EV_SWAP_ERROR + 1];
 };
 
-static int parse(struct run *run, int argc, char **argv, struct err *err)
+#define MAX_OPTIONS 32
+
+/* Append the options in @from to the table. */
+static void add_options(struct opt table[MAX_OPTIONS], const struct opt *from, size_t n)
 {
-	const struct opt table[] = {
+	size_t at = 0;
+
+	while (table[at].name)
+		at++;
+	ASSERT(at + n < MAX_OPTIONS);
+	memcpy(table + at, from, n * sizeof(from[0]));
+}
+
+static void add_machine_options(struct run *run, struct opt *table)
+{
+	const struct opt options[] = {
 		{"kernel", OPT_STRING, "FILE", &run->vm.kernel,
 		 "kernel to boot: bzImage, vmlinux or any PVH ELF"},
 		{"initrd", OPT_STRING, "FILE", &run->vm.initrd, "initial RAM disk"},
@@ -70,11 +90,102 @@ static int parse(struct run *run, int argc, char **argv, struct err *err)
 		 "wait for `quire resume` before the first step"},
 		{"detach", OPT_FLAG, NULL, &run->detach,
 		 "return once the guest runs; no serial stdio"},
-		{0},
 	};
-	const struct opt_usage usage = {"run", "", "Launch a guest and stay until it ends."};
-	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, err);
 
+	add_options(table, options, ARRAY_SIZE(options));
+}
+
+static void add_memory_options(struct run *run, struct opt *table)
+{
+	struct mem_config *mem = &run->vm.mem;
+	const struct opt options[] = {
+		{"limit", OPT_SIZE, "SIZE", &mem->limit,
+		 "memory that the guest may occupy, what is stored included (default no limit)"},
+		{"limit-min", OPT_SIZE, "SIZE", &mem->limit_min,
+		 "let the limit move between this and --limit, by fault frequency"},
+		{"policy", OPT_STRING, "NAME", &mem->policy,
+		 "which page goes next (default clock+idle, see quire(1))"},
+		{"swap", OPT_STRING, "FILE|none", &mem->swap,
+		 "where stored pages go that find no room in memory (default a temporary file)"},
+		{"store-limit", OPT_SIZE, "SIZE", &mem->store_limit,
+		 "memory for compressed pages (default half of the limit)"},
+		{"proactive", OPT_CHOICE, "off|promotions|stall", &run->proactive,
+		 "push pages out before the limit does, as far as this stays low (default off)"},
+		{"clean", OPT_CHOICE, "compare|protect", &run->clean,
+		 "how a page is known to be still as it was stored (default compare)"},
+		{"trace-pages", OPT_STRING, "FILE", &mem->trace, "record page references there"},
+		{"trace-window", OPT_UINT, "N", &mem->trace_window,
+		 "pages that are mapped at a time while recording (default 64)"},
+		{"check-memory", OPT_FLAG, NULL, &mem->check,
+		 "check page states at each step, and contents at each eviction (slow)"},
+	};
+
+	add_options(table, options, ARRAY_SIZE(options));
+}
+
+/* What must go together, must not, or is wrong in itself. */
+static int check_memory_options(struct run *run, struct err *err)
+{
+	const struct mem_config *mem = &run->vm.mem;
+	const struct {
+		const char *name;
+		bool given;
+	} options[] = {
+		{"limit", mem->limit},
+		{"limit-min", mem->limit_min},
+		{"policy", mem->policy},
+		{"swap", mem->swap || mem->no_swap},
+		{"store-limit", mem->store_limit},
+		{"proactive", mem->proactive},
+		{"clean", mem->clean},
+		{"trace-pages", mem->trace},
+	};
+	struct policy_choice choice;
+
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		if (options[i].given && run->vm.backing != SPACE_MEMFD)
+			return err_set(err, -EINVAL, "--%s: needs --backing memfd",
+				       options[i].name);
+	if (mem->limit_min && !mem->limit)
+		return err_set(err, -EINVAL, "--limit-min: needs --limit");
+	if (mem->trace_window && !mem->trace)
+		return err_set(err, -EINVAL, "--trace-window: needs --trace-pages");
+	return mem->policy ? policy_parse(mem->policy, &choice, err) : 0;
+}
+
+/* What the options and the environment say of memory. */
+static int complete_memory(struct run *run, struct err *err)
+{
+	static const enum space_backing backings[] = {SPACE_MEMFD, SPACE_ANON, SPACE_HUGETLB};
+	static const enum mem_proactive modes[] = {MEM_PROACTIVE_OFF, MEM_PROACTIVE_PROMOTIONS,
+						   MEM_PROACTIVE_STALL};
+	static const enum mem_clean cleans[] = {MEM_CLEAN_COMPARE, MEM_CLEAN_PROTECT};
+	const char *check = getenv("QUIRE_CHECK_MEMORY");
+	struct mem_config *mem = &run->vm.mem;
+	int ret;
+
+	run->vm.backing = backings[run->backing];
+	mem->proactive = modes[run->proactive];
+	mem->clean = cleans[run->clean];
+	if (mem->swap && !strcmp(mem->swap, "none")) {
+		mem->no_swap = true;
+		mem->swap = NULL;
+	}
+	ret = check_memory_options(run, err);
+	if (check && !strcmp(check, "1"))
+		mem->check = true;
+	return ret ? ret : inject_init(getenv("QUIRE_FAULT"), err);
+}
+
+static int parse(struct run *run, int argc, char **argv, struct err *err)
+{
+	struct opt table[MAX_OPTIONS] = {0};
+	const struct opt_usage usage = {"run", "", "Launch a guest and stay until it ends."};
+	int nr_operands, ret;
+
+	add_machine_options(run, table);
+	add_memory_options(run, table);
+	ret = opts_parse(argc, argv, table, &usage, &nr_operands, err);
 	if (ret)
 		return ret;
 	if (nr_operands)
@@ -82,16 +193,14 @@ static int parse(struct run *run, int argc, char **argv, struct err *err)
 	if (!run->vm.kernel)
 		return err_set(err, -EINVAL,
 			       "--kernel: missing (give a bzImage, vmlinux or PVH ELF)");
-	return OPTS_OK;
+	return complete_memory(run, err);
 }
 
 /* Fill in what the user left open. */
 static int complete(struct run *run, struct err *err)
 {
-	static const enum space_backing backings[] = {SPACE_MEMFD, SPACE_ANON, SPACE_HUGETLB};
 	int ret;
 
-	run->vm.backing = backings[run->backing];
 	run->machine.vm = &run->vm;
 	if (!run->machine.name) {
 		snprintf(run->default_name, sizeof(run->default_name), "guest-%d", (int)getpid());
@@ -135,6 +244,21 @@ static void on_event(void *opaque, enum machine_event event, enum machine_reason
 	control_event(s->control, event, reason);
 }
 
+/* Clients hear every event; a person one line on stderr, at most once a minute for each kind. */
+static void on_memory_event(void *opaque, const struct mem_event *event)
+{
+	struct session *s = opaque;
+	struct err room;
+	const char *sentence = memory_event_sentence(event, &room);
+	u64 now = uv_hrtime();
+
+	control_memory_event(s->control, event);
+	if (!sentence || (s->told[event->kind] && now - s->told[event->kind] < TOLD_AGAIN_NS))
+		return;
+	s->told[event->kind] = now;
+	fprintf(stderr, "quire: guest %s: %s\n", machine_name(s->machine), sentence);
+}
+
 /* Tell the parent, and let go of its terminal. */
 static void announce(const struct run *run)
 {
@@ -167,6 +291,7 @@ static int start(struct session *s, const struct run *run, struct err *err)
 	if (ret)
 		return ret;
 	machine_listen(s->machine, on_event, s);
+	machine_listen_memory(s->machine, on_memory_event, s);
 	if (machine_is_emulated_linux(s->machine))
 		fprintf(stderr,
 			"quire: note: this host's KVM emulates kernel code and stock Linux will "

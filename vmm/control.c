@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "vmm/memory_json.h"
 #include "vmm/qmp.h"
 #include "vmm/rundir.h"
 
@@ -380,13 +381,9 @@ void control_destroy(struct control *c)
 			client_drop(c->clients[i]);
 }
 
-void control_event(struct control *c, enum machine_event event, enum machine_reason reason)
+/* @line is NULL when there is no memory: clients miss it, and lose the connection so as to know. */
+static void tell_all(struct control *c, const char *line)
 {
-	struct timeval now;
-	char *line;
-
-	gettimeofday(&now, NULL);
-	line = qmp_event_line(event, reason, &now);
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS; i++) {
 		struct client *cl = c->clients[i];
 
@@ -395,5 +392,26 @@ void control_event(struct control *c, enum machine_event event, enum machine_rea
 		else if (cl)
 			client_watch(cl);
 	}
+}
+
+void control_event(struct control *c, enum machine_event event, enum machine_reason reason)
+{
+	struct timeval now;
+	char *line;
+
+	gettimeofday(&now, NULL);
+	line = qmp_event_line(event, reason, &now);
+	tell_all(c, line);
+	free(line);
+}
+
+void control_memory_event(struct control *c, const struct mem_event *event)
+{
+	struct timeval now;
+	char *line;
+
+	gettimeofday(&now, NULL);
+	line = memory_event_line(event, &now);
+	tell_all(c, line);
 	free(line);
 }

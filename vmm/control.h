@@ -19,7 +19,7 @@
 
 #define CONTROL_MAX_CLIENTS 16
 #define CONTROL_OUT_PAUSE   (64 * KiB)
-#define CONTROL_OUT_MAX	    (1 * MiB)
+#define CONTROL_OUT_MAX	    (4 * MiB) /* the longest reply, a whole map of memory, is 2 MiB */
 
 struct control;
 struct uv_loop_s; /* libuv's uv_loop_t */
@@ -40,7 +40,8 @@ int control_create(struct control **out, struct uv_loop_s *loop, struct machine 
  */
 void control_destroy(struct control *c);
 
-/* Tell every client; from the machine's listener. */
+/* Tell every client; from the machine's listeners. */
 void control_event(struct control *c, enum machine_event event, enum machine_reason reason);
+void control_memory_event(struct control *c, const struct mem_event *event);
 
 #endif

@@ -3,8 +3,9 @@
  * The machine as the main loop sees it: one VM, its console, its state, its end. Contract in
  * machine.h.
  *
- * vCPU threads reach the main thread in two ways only: through the console's queue, and through
- * ended_async, which says that the VM has something to tell (vm_ended()).
+ * Other threads reach the main thread in three ways only: vCPUs through the console's queue, vCPUs
+ * and the memory engine through ended_async, which says that the VM has something to tell
+ * (vm_ended()), and the memory engine through the queue of its events.
  */
 #include "vmm/machine.h"
 
@@ -15,23 +16,36 @@
 
 #include "vmm/console.h"
 #include "vmm/kvm_stats.h"
+#include "vmm/memory_events.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
+/* One step of machine_reclaim(), and when it stops. A step takes a few milliseconds here. */
+#define RECLAIM_SLICE (256 * KiB)
+#define RECLAIM_NS    ((u64)10 * 1000 * 1000)
+
 struct machine {
 	struct machine_config cfg;
+	/* What the next reset builds: cfg.vm at first, then with what was set at run time. */
+	struct vm_config vm_cfg;
+	char *policy; /* that vm_cfg points to, or NULL */
 	uv_loop_t *loop;
 	struct vm *vm;
 	struct vm_host vm_host;
 	struct console *console;
 	struct console_host console_host;
-	uv_async_t ended_async; /* the VM has ended, or machine_quit() was called: stop the loop */
+	uv_async_t ended_async;	 /* the VM has ended, or machine_quit() was called: stop the loop */
+	uv_async_t memory_async; /* memory_events has something */
+	struct memory_events memory_events;
+	unsigned int nr_handles; /* of the above, not yet closed */
 	enum machine_state state;
 	bool quitting;
 	int status;
 	struct err why;
 	machine_event_fn listener;
 	void *listener_opaque;
+	machine_memory_event_fn memory_listener;
+	void *memory_listener_opaque;
 };
 
 static void notify(struct machine *m, enum machine_event event, enum machine_reason reason)
@@ -44,6 +58,12 @@ void machine_listen(struct machine *m, machine_event_fn fn, void *opaque)
 {
 	m->listener = fn;
 	m->listener_opaque = opaque;
+}
+
+void machine_listen_memory(struct machine *m, machine_memory_event_fn fn, void *opaque)
+{
+	m->memory_listener = fn;
+	m->memory_listener_opaque = opaque;
 }
 
 static bool is_over(const struct machine *m)
@@ -65,7 +85,7 @@ static void finish(struct machine *m, enum machine_reason reason, int status, co
 	if (is_over(m))
 		return;
 	if (m->state == MACHINE_RUNNING && m->vm)
-		vm_pause(m->vm);
+		vm_halt(m->vm);
 	m->state = reason == MACHINE_BY_ERROR ? MACHINE_INTERNAL_ERROR : MACHINE_SHUTDOWN;
 	m->status = status;
 	if (why)
@@ -102,6 +122,26 @@ int machine_exit_status(const struct machine *m, struct err *why)
 {
 	*why = m->why;
 	return m->status;
+}
+
+/* Events of the memory engine, from its threads to ours. */
+
+static void vm_memory_event(void *opaque, const struct mem_event *event)
+{
+	struct machine *m = opaque;
+
+	memory_events_put(&m->memory_events, event);
+	uv_async_send(&m->memory_async);
+}
+
+static void on_memory(uv_async_t *handle)
+{
+	struct machine *m = handle->data;
+	struct mem_event event;
+
+	while (memory_events_take(&m->memory_events, &event))
+		if (m->memory_listener && !is_over(m))
+			m->memory_listener(m->memory_listener_opaque, &event);
 }
 
 /* What the VM asks of us, on vCPU threads. */
@@ -187,6 +227,7 @@ static void set_hosts(struct machine *m)
 		.serial_ready = vm_serial_ready,
 		.congested = vm_congested,
 		.log = vm_log,
+		.memory_event = vm_memory_event,
 	};
 	m->console_host = (struct console_host){
 		.opaque = m,
@@ -198,6 +239,15 @@ static void set_hosts(struct machine *m)
 	};
 }
 
+static void open_handles(struct machine *m)
+{
+	uv_async_init(m->loop, &m->ended_async, on_ended);
+	uv_async_init(m->loop, &m->memory_async, on_memory);
+	m->ended_async.data = m->memory_async.data = m;
+	m->nr_handles = 2;
+	memory_events_init(&m->memory_events);
+}
+
 int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_config *cfg,
 		   struct err *err)
 {
@@ -207,15 +257,15 @@ int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_c
 	if (!m)
 		return err_set(err, -ENOMEM, "out of memory");
 	m->cfg = *cfg;
+	m->vm_cfg = *cfg->vm;
 	m->loop = loop;
 	m->state = MACHINE_PRELAUNCH;
 	set_hosts(m);
 	vcpu_init_signal();
-	uv_async_init(loop, &m->ended_async, on_ended);
-	m->ended_async.data = m;
+	open_handles(m);
 	ret = console_create(&m->console, loop, cfg->serial, &m->console_host, err);
 	if (!ret)
-		ret = vm_create(&m->vm, cfg->vm, &m->vm_host, err);
+		ret = vm_create(&m->vm, &m->vm_cfg, &m->vm_host, err);
 	if (ret) {
 		machine_destroy(m);
 		return ret;
@@ -232,9 +282,16 @@ int machine_start(struct machine *m, enum machine_launch launch, struct err *err
 	return vm_start(m->vm, VM_RUN, err);
 }
 
+/* The last handle takes the machine along. */
 static void on_closed(uv_handle_t *handle)
 {
-	free(handle->data);
+	struct machine *m = handle->data;
+
+	if (--m->nr_handles)
+		return;
+	memory_events_fini(&m->memory_events);
+	free(m->policy);
+	free(m);
 }
 
 void machine_destroy(struct machine *m)
@@ -245,6 +302,7 @@ void machine_destroy(struct machine *m)
 	m->vm = NULL;
 	console_destroy(m->console);
 	uv_close((uv_handle_t *)&m->ended_async, on_closed);
+	uv_close((uv_handle_t *)&m->memory_async, on_closed);
 }
 
 bool machine_is_emulated_linux(const struct machine *m)
@@ -345,7 +403,8 @@ static int replace_vm(struct machine *m, struct err *err)
 
 	vm_destroy(m->vm);
 	m->vm = NULL;
-	ret = vm_create(&m->vm, m->cfg.vm, &m->vm_host, err);
+	memory_events_clear(&m->memory_events); /* they are of a guest that is no more */
+	ret = vm_create(&m->vm, &m->vm_cfg, &m->vm_host, err);
 	if (ret)
 		return ret;
 	ret = vm_start(m->vm, m->state == MACHINE_RUNNING ? VM_RUN : VM_PAUSE, err);
@@ -379,5 +438,128 @@ int machine_powerdown(struct machine *m, struct err *err)
 		return ret;
 	notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
 	devices_power_button(m->vm->devices);
+	return 0;
+}
+
+/* The memory engine. */
+
+static int get_mem(const struct machine *m, struct mem **mem, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (ret)
+		return ret;
+	*mem = m->vm->mem;
+	return *mem ? 0
+		    : err_set(err, -EOPNOTSUPP,
+			      "guest %s: its memory is not managed (run it with --backing memfd)",
+			      m->cfg.name);
+}
+
+int machine_set_limit(struct machine *m, u64 limit, u64 limit_min, struct err *err)
+{
+	struct mem *mem;
+	int ret = get_mem(m, &mem, err);
+
+	if (!ret)
+		ret = mem_set_limit(mem, limit, limit_min, err);
+	if (ret)
+		return ret;
+	m->vm_cfg.mem.limit = limit;
+	m->vm_cfg.mem.limit_min = limit_min;
+	return 0;
+}
+
+int machine_set_policy(struct machine *m, const char *policy, struct err *err)
+{
+	struct mem *mem;
+	char *copy;
+	int ret = get_mem(m, &mem, err);
+
+	if (ret)
+		return ret;
+	copy = strdup(policy);
+	if (!copy)
+		return err_set(err, -ENOMEM, "out of memory");
+	ret = mem_set_policy(mem, copy, err);
+	if (ret) {
+		free(copy);
+		return ret;
+	}
+	free(m->policy);
+	m->policy = copy;
+	m->vm_cfg.mem.policy = copy;
+	return 0;
+}
+
+int machine_set_proactive(struct machine *m, enum mem_proactive mode, struct err *err)
+{
+	struct mem *mem;
+	int ret = get_mem(m, &mem, err);
+
+	if (!ret)
+		ret = mem_set_proactive(mem, mode, err);
+	if (!ret)
+		m->vm_cfg.mem.proactive = mode;
+	return ret;
+}
+
+s64 machine_reclaim(struct machine *m, u64 bytes, struct err *err)
+{
+	u64 until = uv_hrtime() + RECLAIM_NS;
+	struct mem *mem;
+	s64 total = 0, went = get_mem(m, &mem, err);
+
+	if (went)
+		return went;
+	do {
+		went = mem_reclaim(mem, MIN(bytes - (u64)total, RECLAIM_SLICE), err);
+		if (went < 0)
+			return went;
+		total += went;
+	} while (went && (u64)total < bytes && uv_hrtime() < until);
+	return total;
+}
+
+int machine_memory_stats(struct machine *m, struct mem_stats *stats, struct err *err)
+{
+	struct mem *mem;
+	int ret = get_mem(m, &mem, err);
+
+	if (!ret)
+		mem_get_stats(mem, stats);
+	return ret;
+}
+
+int machine_memory_map(struct machine *m, struct mem_map_cell *cells, u32 n, struct err *err)
+{
+	struct mem *mem;
+	int ret = get_mem(m, &mem, err);
+
+	if (!ret)
+		mem_map(mem, cells, n);
+	return ret;
+}
+
+int machine_reset_memory_peak(struct machine *m, struct err *err)
+{
+	struct mem *mem;
+	int ret = get_mem(m, &mem, err);
+
+	if (!ret)
+		mem_reset_peak(mem);
+	return ret;
+}
+
+int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err)
+{
+	struct mem *mem;
+	int ret = get_mem(m, &mem, err);
+
+	if (ret)
+		return ret;
+	if (m->state == MACHINE_RUNNING)
+		return err_set(err, -EINVAL, "guest %s: is running (pause it first)", m->cfg.name);
+	*wrong = mem_audit(mem);
 	return 0;
 }

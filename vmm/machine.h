@@ -6,7 +6,7 @@
  * over.
  *
  * Every function here is for the main thread. None blocks for longer than it takes a vCPU to leave
- * the guest.
+ * the guest, but machine_audit_memory().
  */
 #ifndef QUIRE_VMM_MACHINE_H
 #define QUIRE_VMM_MACHINE_H
@@ -16,6 +16,7 @@
 
 #include "mm/base.h"
 #include "mm/err.h"
+#include "mm/mem.h"
 
 struct machine;
 struct uv_loop_s; /* libuv's uv_loop_t */
@@ -132,9 +133,36 @@ int machine_powerdown(struct machine *m, struct err *err);
 /* End the process soon, from the main loop, after replies under way were written. */
 void machine_quit(struct machine *m, enum machine_reason reason);
 
+/*
+ * Orders to the memory engine (mm/mem.h) and questions to it. All fail, with a sentence, where
+ * guest memory is not managed (its backing is no memfd) and once the guest has ended. What is set
+ * here stays set through a reset.
+ */
+int machine_set_limit(struct machine *m, u64 limit, u64 limit_min, struct err *err);
+int machine_set_policy(struct machine *m, const char *policy, struct err *err);
+int machine_set_proactive(struct machine *m, enum mem_proactive mode, struct err *err);
+
+/*
+ * Push up to @bytes out, for some ten milliseconds at most, so that the main loop is not kept:
+ * returns what went, which may be less than there is to go. Ask again for the rest; 0 means that
+ * nothing more goes.
+ */
+s64 machine_reclaim(struct machine *m, u64 bytes, struct err *err);
+
+int machine_memory_stats(struct machine *m, struct mem_stats *stats, struct err *err);
+int machine_memory_map(struct machine *m, struct mem_map_cell *cells, u32 n, struct err *err);
+int machine_reset_memory_peak(struct machine *m, struct err *err);
+
+/* As mem_audit(); -EINVAL while the guest runs. For tests: it looks at every page. */
+int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err);
+
 /* The one listener, called on the main thread as things happen. */
 typedef void (*machine_event_fn)(void *opaque, enum machine_event event,
 				 enum machine_reason reason);
 void machine_listen(struct machine *m, machine_event_fn fn, void *opaque);
+
+/* Likewise for what the memory engine tells. Of a flood of events the oldest are lost. */
+typedef void (*machine_memory_event_fn)(void *opaque, const struct mem_event *event);
+void machine_listen_memory(struct machine *m, machine_memory_event_fn fn, void *opaque);
 
 #endif

@@ -19,6 +19,8 @@ static const struct {
 	{"powerdown", cmd_powerdown, "NAME", "press a guest's power button"},
 	{"quit", cmd_quit, "NAME", "end a guest at once"},
 	{"stats", cmd_stats, "NAME", "what a guest and its VMM are doing"},
+	{"limit", cmd_limit, "NAME SIZE", "change how much memory a guest may occupy"},
+	{"reclaim", cmd_reclaim, "NAME SIZE", "push so much of a guest's memory out now"},
 	{"qmp", cmd_qmp, "NAME COMMAND [JSON]", "send one QMP command"},
 	{"doctor", cmd_doctor, "", "what this host's KVM can do"},
 };

@@ -3,10 +3,12 @@
 #include "vmm/qmp_cmds.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "mm/base.h"
+#include "vmm/memory_json.h"
 #include "vmm/version.h"
 
 /*
@@ -29,6 +31,52 @@ static int give(struct qmp_call *call, json_t *value)
 {
 	call->ret = value;
 	return value ? 0 : err_set(call->err, -ENOMEM, "no memory for the reply");
+}
+
+/* ---- Arguments; the sentences are those of QEMU's input visitors ---- */
+
+enum presence { OPTIONAL, REQUIRED };
+
+/* The argument @key; *value is NULL when it is left out and need not be there. */
+static int get_arg(const struct qmp_call *call, const char *key, enum presence presence,
+		   const json_t **value)
+{
+	*value = json_object_get(call->args, key);
+	if (!*value && presence == REQUIRED)
+		return err_set(call->err, -EINVAL, "Parameter '%s' is missing", key);
+	return 0;
+}
+
+/* A whole number from 0 on; *n stays as it is when the argument is left out. */
+static int get_number(const struct qmp_call *call, const char *key, enum presence presence, u64 *n)
+{
+	const json_t *value;
+	int ret = get_arg(call, key, presence, &value);
+
+	if (ret || !value)
+		return ret;
+	if (!json_is_integer(value))
+		return err_set(call->err, -EINVAL,
+			       "Invalid parameter type for '%s', expected: integer", key);
+	if (json_integer_value(value) < 0)
+		return err_set(call->err, -EINVAL, "Parameter '%s' expects a number from 0 on",
+			       key);
+	*n = (u64)json_integer_value(value);
+	return 0;
+}
+
+static int get_string(const struct qmp_call *call, const char *key, const char **text)
+{
+	const json_t *value;
+	int ret = get_arg(call, key, REQUIRED, &value);
+
+	if (ret)
+		return ret;
+	if (!json_is_string(value))
+		return err_set(call->err, -EINVAL,
+			       "Invalid parameter type for '%s', expected: string", key);
+	*text = json_string_value(value);
+	return 0;
 }
 
 /* ---- Handlers: struct qmp_command's run ---- */
@@ -142,22 +190,139 @@ static json_t *mapped_pages(const struct machine *m)
 			 "1G", json_bytes(pages[2]));
 }
 
-/* "stored" counts what lies compressed in the VMM instead of in guest memory; nothing does yet. */
+/*
+ * "stored" is what the VMM spends on pages that are not in guest memory. It is 0 where there is no
+ * memory engine, and so is "limit".
+ */
 static int x_quire_stats(struct qmp_call *call)
 {
 	struct machine *m = call->machine;
+	struct mem_stats mem = {.limit = 0};
 	u64 resident;
 	int code = machine_memory_resident(m, &resident);
+
+	machine_memory_stats(m, &mem, NULL);
 
 	if (code)
 		return err_set(call->err, code, "resident memory cannot be told: %s",
 			       strerror(-code));
 	return give(call,
-		    json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o}", "name", machine_name(m),
-			      "pid", (int)getpid(), "state", machine_state_name(machine_state(m)),
-			      "memory", json_bytes(machine_memory_size(m)), "resident",
-			      json_bytes(resident), "stored", json_bytes(0), "mapped",
-			      mapped_pages(m), "exits", exit_counts(m)));
+		    json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+			      machine_name(m), "pid", (int)getpid(), "state",
+			      machine_state_name(machine_state(m)), "memory",
+			      json_bytes(machine_memory_size(m)), "resident", json_bytes(resident),
+			      "stored", json_bytes(mem.store_bytes), "limit", json_bytes(mem.limit),
+			      "mapped", mapped_pages(m), "exits", exit_counts(m)));
+}
+
+/* ---- Handlers: the memory engine ---- */
+
+#define MAX_MAP_CELLS 65536
+
+static int add_map(struct qmp_call *call, json_t *memory, u32 n)
+{
+	struct mem_map_cell *cells = calloc(n, sizeof(*cells));
+	int ret = -ENOMEM;
+
+	if (cells)
+		ret = machine_memory_map(call->machine, cells, n, call->err);
+	else
+		err_set(call->err, ret, "no memory for the map");
+	if (!ret && json_object_set_new(memory, "map", memory_map_json(cells, n)))
+		ret = err_set(call->err, -ENOMEM, "no memory for the reply");
+	free(cells);
+	return ret;
+}
+
+static int x_quire_memory(struct qmp_call *call)
+{
+	struct mem_stats stats;
+	u64 cells = 0;
+	int ret = get_number(call, "map", OPTIONAL, &cells);
+
+	if (!ret && json_object_get(call->args, "map") && (!cells || cells > MAX_MAP_CELLS))
+		ret = err_set(call->err, -EINVAL, "Parameter 'map' expects a number from 1 to %u",
+			      MAX_MAP_CELLS);
+	if (!ret)
+		ret = machine_memory_stats(call->machine, &stats, call->err);
+	if (!ret)
+		ret = give(call, memory_json(&stats));
+	if (!ret && cells)
+		ret = add_map(call, call->ret, (u32)cells);
+	if (ret) {
+		json_decref(call->ret);
+		call->ret = NULL;
+	}
+	return ret;
+}
+
+static int x_quire_set_limit(struct qmp_call *call)
+{
+	u64 limit, limit_min = 0;
+	int ret = get_number(call, "limit", REQUIRED, &limit);
+
+	if (!ret)
+		ret = get_number(call, "limit-min", OPTIONAL, &limit_min);
+	return ret ? ret : machine_set_limit(call->machine, limit, limit_min, call->err);
+}
+
+/*
+ * In slices: this reply tells what went within some ten milliseconds, and a client asks again until
+ * it has what it wants, or 0 is what it gets. Others are served between.
+ */
+static int x_quire_reclaim(struct qmp_call *call)
+{
+	u64 size;
+	s64 went;
+	int ret = get_number(call, "size", REQUIRED, &size);
+
+	if (ret)
+		return ret;
+	went = machine_reclaim(call->machine, size, call->err);
+	return went < 0 ? (int)went
+			: give(call, json_pack("{s:o}", "reclaimed", json_bytes((u64)went)));
+}
+
+static int x_quire_set_policy(struct qmp_call *call)
+{
+	const char *policy;
+	int ret = get_string(call, "policy", &policy);
+
+	return ret ? ret : machine_set_policy(call->machine, policy, call->err);
+}
+
+static int x_quire_set_proactive(struct qmp_call *call)
+{
+	static const char *const modes[] = {
+		[MEM_PROACTIVE_OFF] = "off",
+		[MEM_PROACTIVE_PROMOTIONS] = "promotions",
+		[MEM_PROACTIVE_STALL] = "stall",
+	};
+	const char *mode;
+	int ret = get_string(call, "mode", &mode);
+
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(mode, modes[i]))
+			return machine_set_proactive(call->machine, i, call->err);
+	return err_set(
+		call->err, -EINVAL,
+		"Parameter 'mode' does not accept value '%s' (give off, promotions or stall)",
+		mode);
+}
+
+static int x_quire_audit(struct qmp_call *call)
+{
+	u64 wrong;
+	int ret = machine_audit_memory(call->machine, &wrong, call->err);
+
+	return ret ? ret : give(call, json_pack("{s:o}", "wrong", json_bytes(wrong)));
+}
+
+static int x_quire_reset_peak(struct qmp_call *call)
+{
+	return machine_reset_memory_peak(call->machine, call->err);
 }
 
 /* ---- The table ---- */
@@ -179,6 +344,13 @@ static const struct qmp_command commands[] = {
 	{.name = "system_powerdown", .run = system_powerdown},
 	{.name = "system_reset", .run = system_reset},
 	{.name = "x-quire-stats", .run = x_quire_stats},
+	{.name = "x-quire-memory", .run = x_quire_memory, .args = {"map"}},
+	{.name = "x-quire-set-limit", .run = x_quire_set_limit, .args = {"limit", "limit-min"}},
+	{.name = "x-quire-reclaim", .run = x_quire_reclaim, .args = {"size"}},
+	{.name = "x-quire-set-policy", .run = x_quire_set_policy, .args = {"policy"}},
+	{.name = "x-quire-set-proactive", .run = x_quire_set_proactive, .args = {"mode"}},
+	{.name = "x-quire-audit", .run = x_quire_audit},
+	{.name = "x-quire-reset-peak", .run = x_quire_reset_peak},
 };
 
 static int query_commands(struct qmp_call *call)

@@ -66,7 +66,8 @@ int vcpu_start(struct vcpu *vcpu, struct err *err);
 
 /*
  * Say why a vCPU cannot go on: one sentence with rip, the instruction's bytes and @meaning ends the
- * guest (vm_fail), and all registers go to the log. On the vCPU's own thread.
+ * guest (vm_fail), and all registers go to the log. On the vCPU's own thread. Nothing is said when
+ * the guest has ended already.
  */
 void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *meaning);
 

@@ -10,6 +10,12 @@
 
 #define INSN_MAX 15 /* the longest x86 instruction */
 
+/* Code may lie in a page that is not in memory: the memory engine then brings it. */
+static int read_guest(struct vm *vm, gpa_t at, u8 *bytes, u64 len)
+{
+	return vm->mem ? mem_read(vm->mem, at, bytes, len) : space_read(vm->space, at, bytes, len);
+}
+
 /* Up to INSN_MAX bytes at linear address @gva, through the guest's own page tables. */
 static unsigned int fetch_code(struct vcpu *vcpu, u64 gva, u8 *bytes)
 {
@@ -20,7 +26,7 @@ static unsigned int fetch_code(struct vcpu *vcpu, u64 gva, u8 *bytes)
 		u64 in_page = MIN(PAGE_SIZE - (gva + n) % PAGE_SIZE, (u64)(INSN_MAX - n));
 
 		if (kvm_ioctl(vcpu->fd, KVM_TRANSLATE, &t) < 0 || !t.valid ||
-		    space_read(vcpu->vm->space, gpa(t.physical_address), bytes + n, in_page))
+		    read_guest(vcpu->vm, gpa(t.physical_address), bytes + n, in_page))
 			break;
 		n += (unsigned int)in_page;
 	}
@@ -81,6 +87,9 @@ void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *mean
 	const struct vm_host *host = vcpu->vm->host;
 	int n;
 
+	/* what comes after the first end is a consequence: memory may be cut off by now */
+	if (vm_ended(vcpu->vm, NULL))
+		return;
 	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
 	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
 		vm_fail(vcpu->vm, reason, "vcpu %u: %s (its registers cannot be read)", vcpu->id,

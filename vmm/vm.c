@@ -44,6 +44,20 @@ static void serial_ready(void *opaque)
 	vm->host->serial_ready(vm->host->opaque);
 }
 
+/* What the memory engine asks of the machine. */
+
+static void memory_failed(void *opaque, const struct err *why)
+{
+	vm_fail(opaque, MACHINE_BY_ERROR, "%s", why->text);
+}
+
+static void memory_event(void *opaque, const struct mem_event *event)
+{
+	const struct vm *vm = opaque;
+
+	vm->host->memory_event(vm->host->opaque, event);
+}
+
 /* The steps of the recipe. */
 
 static int kvm_fail(int ret, const char *what, struct err *err)
@@ -190,6 +204,22 @@ static int load_guest(struct vm *vm, struct err *err)
 	return ret;
 }
 
+/* Once the guest is loaded: what loading wrote is found in memory, and taken from there. */
+static int create_mem(struct vm *vm, struct err *err)
+{
+	const struct mem_host host = {
+		.opaque = vm,
+		.failed = memory_failed,
+		.event = memory_event,
+	};
+	struct mem_config cfg = vm->cfg.mem;
+
+	if (vm->cfg.backing != SPACE_MEMFD)
+		return 0;
+	cfg.nr_cpus = vm->cfg.nr_cpus;
+	return mem_create(&vm->mem, vm->space, &cfg, &host, err);
+}
+
 static int create_devices(struct vm *vm, struct err *err)
 {
 	vm->device_host = (struct device_host){
@@ -214,6 +244,8 @@ static int build(struct vm *vm, struct err *err)
 		ret = check_cpus(vm, err);
 	if (!ret)
 		ret = load_guest(vm, err);
+	if (!ret)
+		ret = create_mem(vm, err);
 	if (!ret)
 		ret = create_kvm_vm(vm, err);
 	if (!ret)
@@ -264,6 +296,8 @@ void vm_destroy(struct vm *vm)
 	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
 		vcpu_kick(vm->vcpus[i]);
 	pthread_mutex_unlock(&vm->lock);
+	if (vm->mem)
+		mem_cut(vm->mem);
 	for (unsigned int i = vm->nr_vcpus; i-- > 0;)
 		vcpu_destroy(vm->vcpus[i]);
 	devices_destroy(vm->devices);
@@ -271,6 +305,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->fd);
 	if (vm->kvm_fd >= 0)
 		close(vm->kvm_fd);
+	mem_destroy(vm->mem);
 	space_destroy(vm->space);
 	pthread_cond_destroy(&vm->changed);
 	pthread_mutex_destroy(&vm->lock);
@@ -281,7 +316,7 @@ void vm_destroy(struct vm *vm)
 
 int vm_start(struct vm *vm, enum vm_want want, struct err *err)
 {
-	int ret = 0;
+	int ret = vm->mem ? mem_start(vm->mem, err) : 0;
 
 	atomic_store(&vm->want, want);
 	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
@@ -298,8 +333,16 @@ void vm_resume(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+/* A vCPU may be waiting for room for a page, and must have it before it can leave the guest. */
+static void hurry(struct vm *vm, enum mem_hurry hurry)
+{
+	if (vm->mem)
+		mem_hurry(vm->mem, hurry);
+}
+
 void vm_pause(struct vm *vm)
 {
+	hurry(vm, MEM_HURRY_BEGIN);
 	pthread_mutex_lock(&vm->lock);
 	atomic_store(&vm->want, VM_PAUSE);
 	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
@@ -307,6 +350,7 @@ void vm_pause(struct vm *vm)
 	while (vm->parked < vm->nr_vcpus)
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
+	hurry(vm, MEM_HURRY_END);
 }
 
 void vm_wake(struct vm *vm)
@@ -330,6 +374,16 @@ static bool set_end(struct vm *vm, const struct vm_end *end)
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return first;
+}
+
+void vm_halt(struct vm *vm)
+{
+	const struct vm_end end = {.reason = MACHINE_BY_NONE};
+
+	set_end(vm, &end);
+	if (vm->mem)
+		mem_cut(vm->mem);
+	vm_pause(vm);
 }
 
 void vm_end(struct vm *vm, enum machine_reason reason, int status)
@@ -358,7 +412,7 @@ bool vm_ended(struct vm *vm, struct vm_end *end)
 
 	pthread_mutex_lock(&vm->lock);
 	ended = vm->has_ended;
-	if (ended)
+	if (ended && end)
 		*end = vm->end;
 	pthread_mutex_unlock(&vm->lock);
 	return ended;

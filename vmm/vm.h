@@ -5,11 +5,12 @@
  * order.
  *
  * Threads. The owner's thread creates, starts, stops and destroys. Each vCPU has a thread of its
- * own (vcpu.c), which runs from vm_start() until vm_destroy(). vm_end() may be called from any of
- * them.
+ * own (vcpu.c), which runs from vm_start() until vm_destroy(). The memory engine (mm/mem.h) has
+ * threads of its own, for about as long. vm_end() and vm_fail() may be called from any of them.
  *
- * Locks, in the order in which they may be taken: the devices' lock (devices.h), then vm.lock. No
- * ioctl on a vCPU is made under either.
+ * Locks, in the order in which they may be taken: the devices' lock (devices.h), the memory
+ * engine's, then vm.lock. No ioctl on a vCPU is made under any, and the engine is not called under
+ * vm.lock.
  */
 #ifndef QUIRE_VMM_VM_H
 #define QUIRE_VMM_VM_H
@@ -18,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "mm/err.h"
+#include "mm/mem.h"
 #include "mm/space.h"
 #include "vmm/devices.h"
 #include "vmm/kvm.h"
@@ -34,6 +36,11 @@ struct vm_config {
 	u64 memory;
 	unsigned int nr_cpus;
 	enum space_backing backing;
+	/*
+	 * How guest memory is managed. It applies where the backing is SPACE_MEMFD; memory made of
+	 * anything else is left alone. nr_cpus in it is filled in.
+	 */
+	struct mem_config mem;
 };
 
 /* Why a VM ended. Written once, by the first that calls vm_end() or vm_fail(). */
@@ -43,7 +50,10 @@ struct vm_end {
 	struct err why; /* empty unless something went wrong */
 };
 
-/* What a VM asks of its owner. Called from vCPU threads: it must be quick and thread-safe. */
+/*
+ * What a VM asks of its owner. Called from vCPU threads and the memory engine's: it must be quick
+ * and thread-safe.
+ */
 struct vm_host {
 	void *opaque;
 	void (*ended)(void *opaque); /* vm_end() happened: stop it soon */
@@ -55,6 +65,7 @@ struct vm_host {
 	bool (*congested)(void *opaque);
 	/* Lines for the log: what a developer wants to see of a guest that died. */
 	void (*log)(void *opaque, const char *text);
+	void (*memory_event)(void *opaque, const struct mem_event *event);
 };
 
 /* What the vCPU threads are to do. */
@@ -66,6 +77,7 @@ struct vm {
 	struct vm_config cfg;
 	const struct vm_host *host;
 	struct space *space;
+	struct mem *mem; /* NULL: the backing is one that cannot be managed */
 	struct devices *devices;
 	struct device_host device_host;
 	struct boot_entry entry;
@@ -105,6 +117,12 @@ int vm_start(struct vm *vm, enum vm_want want, struct err *err);
 void vm_resume(struct vm *vm);
 void vm_pause(struct vm *vm);
 
+/*
+ * Like vm_pause(), for good: the owner ends the guest, or knows that it has ended. A vCPU that
+ * waits for a page waits no longer, and what it meets on its way out is not reported any more.
+ */
+void vm_halt(struct vm *vm);
+
 /* Have vCPUs that wait look again at host->congested(). */
 void vm_wake(struct vm *vm);
 
@@ -113,7 +131,7 @@ void vm_end(struct vm *vm, enum machine_reason reason, int status);
 void vm_fail(struct vm *vm, enum machine_reason reason, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Whether it has ended, and how. */
+/* Whether it has ended, and how; @end may be NULL. */
 bool vm_ended(struct vm *vm, struct vm_end *end);
 
 #endif
