@@ -7,7 +7,7 @@ Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 
 .PHONY: all
-all: $(addprefix build/$(VARIANT)/,quire quire-sim) ## build quire and its tools into build/release/
+all: $(addprefix build/$(VARIANT)/,quire quire-sim quire-top) ## build quire and its tools into build/release/
 
 CC      := gcc
 WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wwrite-strings \
@@ -51,6 +51,10 @@ $(B)/libquire-sim.a: $(call TOOL_OBJ,sim)
 $(B)/quire-sim: $(B)/tools/quire-sim.o $(B)/libquire-sim.a $(B)/libquire-mm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+
+$(B)/quire-top: $(B)/tools/quire-top.o $(call TOOL_OBJ,top) $(B)/libquire-mm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lncursesw -ltinfo
 
 # mm/ deals in sizes: there a silent narrowing is an error.
 $(B)/mm/%.o: WARN += -Wconversion
@@ -106,7 +110,7 @@ fuzz-quick: ## replay the fuzzers' corpora, and a little more
 
 # Programs of the benchmarks.
 
-BENCH_BIN := $(addprefix build/release/tools/,floor timeto first.elf)
+BENCH_BIN := $(addprefix build/release/tools/,floor timeto faults store evict first.elf)
 
 build/release/tools/first.elf: tools/bench/first.S
 	@mkdir -p $(@D)
@@ -118,7 +122,7 @@ build/release/tools/%: build/release/tools/bench/%.o build/release/libquire-mm.a
 
 # What users and continuous integration run.
 
-.PHONY: demo check check-lab bench install
+.PHONY: demo check check-lab bench overcommit install
 demo: ## install what is missing, build, and show what quire does here
 	$(Q)tools/install-deps build lab
 	$(Q)$(MAKE) all guests
@@ -136,7 +140,7 @@ check: ## install what is missing, build, and pass the tests
 	$(Q)$(MAKE) test-programs
 	$(Q)tests/run --limit 600 tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
-		tests/sim.sh "QUIRE=build/asan/quire tests/cli.sh" \
+		tests/overcommit.sh tests/sim.sh tests/top.sh "QUIRE=build/asan/quire tests/cli.sh" \
 		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh" \
 		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
 
@@ -150,10 +154,16 @@ bench: ## print ratios against the peers
 	$(Q)tools/install-deps build lab
 	$(Q)$(MAKE) all guests $(BENCH_BIN)
 	$(Q)tools/bench/run
+	$(Q)tools/bench/memory
+
+overcommit: ## four guests under one limit: build/overcommit/report.html, with plots
+	$(Q)tools/install-deps build report
+	$(Q)$(MAKE) all $(MICRO)
+	$(Q)tools/overcommit
 
 PREFIX ?= /usr/local
 install: all ## install quire and its manual under PREFIX
-	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(addprefix build/release/,quire quire-sim)
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin $(addprefix build/release/,quire quire-sim quire-top)
 	install -D -m 644 docs/quire.1 $(DESTDIR)$(PREFIX)/share/man/man1/quire.1
 
 -include $(shell find build -name '*.d' 2>/dev/null)

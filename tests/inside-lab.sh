@@ -7,9 +7,11 @@
 #   the microguest: fill and verify, page-table churn, two processors, a found corruption
 #   stock Linux: init and power-off with one and two processors, a checked workload, the power button,
 #   reboot, a reset by QMP
+#   both guests under a limit of a fraction of their memory: they verify, pages were evicted, the
+#   limit held
 host=$1
 quire=build/release/quire micro=build/guest/micro.elf
-export QUIRE_RUNTIME_DIR=/tmp/quire
+export QUIRE_RUNTIME_DIR=/tmp/quire QUIRE_CHECK_MEMORY=1 TMPDIR=/tmp
 passed=0 failed=0
 
 ok()
@@ -91,6 +93,37 @@ expect "Linux to init and power-off" 0 'init reached, 1 cpus' linux quire.run=po
 expect "Linux with 2 processors" 0 'init reached, 2 cpus' linux quire.run=poweroff --cpus 2
 expect "Linux: a workload is checked" 0 'pass' linux quire.run=job=verify,size=8M --cpus 2
 expect "Linux: reboot ends quire" 0 'init reached' linux quire.run=reboot
+
+# Run a guest under a limit of MiB, watching its statistics: it must end with "pass", have had pages
+# evicted, and not have passed the limit by more than 2 MiB.
+limited() # NAME LIMIT COMMAND...
+{
+	name=$1 limit=$2
+	shift 2
+	rm -f /tmp/last
+	"$@" --name limited --limit "${limit}M" >/tmp/out 2>&1 </dev/null &
+	pid=$!
+	while kill -0 $pid 2>/dev/null; do
+		$quire qmp limited x-quire-memory >/tmp/now 2>/dev/null && mv /tmp/now /tmp/last
+		sleep 0.5
+	done
+	wait $pid
+	status=$?
+	peak=$(sed -n 's/^ *"peak": *\([0-9]*\).*/\1/p' /tmp/last)
+	evicted=$(sed -n 's/^ *"evicted": *\([0-9]*\).*/\1/p' /tmp/last)
+	echo "status $status peak ${peak:=0} evicted ${evicted:=0}" >>/tmp/out
+	if [ $status = 0 ] && grep -q ': pass' /tmp/out && [ "$evicted" -gt 1000 ] &&
+		[ "$peak" -le $(((limit + 2) * 1048576)) ]; then
+		ok "$name"
+	else
+		not_ok "$name"
+	fi
+}
+
+limited "microguest: 48 MiB of pages under a limit of 16" 16 \
+	$quire run --kernel $micro --memory 64M --append 'job=verify size=48M'
+limited "Linux: 64 MiB of pages under a limit of 72 for all" 72 \
+	linux quire.run=job=verify,size=64M
 
 linux "" --name button --serial file:/tmp/button.log </dev/null >/tmp/out 2>&1 &
 pid=$!
