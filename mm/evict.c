@@ -135,10 +135,13 @@ static u32 take_victims(struct mem *m, page_no *nos, u32 n)
 	return nr;
 }
 
-/* How many pages wait for their second chance: an eighth of memory, 1/4 to 16 MiB. */
-static u64 idle_target(const struct mem *m)
+/*
+ * How many pages wait for their second chance: an eighth of memory and at most 16 MiB, but no more
+ * than the occasion is worth, since the guest pays for each that it still uses.
+ */
+static u64 idle_target(const struct mem *m, u32 n)
 {
-	u64 pages = resident_pages(m) / 8;
+	u64 pages = MIN(resident_pages(m) / 8, (u64)n * 32);
 
 	return MAX(64, MIN(pages, 4096));
 }
@@ -147,7 +150,7 @@ static void refill_idle(struct mem *m, u32 n)
 {
 	page_no nos[BATCH];
 
-	while (m->pages.count[PAGE_IDLE] < idle_target(m) + n)
+	while (m->pages.count[PAGE_IDLE] < idle_target(m, n) + n)
 		if (!take_victims(m, nos, BATCH))
 			return;
 }
