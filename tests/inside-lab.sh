@@ -122,8 +122,8 @@ limited() # NAME LIMIT COMMAND...
 
 limited "microguest: 48 MiB of pages under a limit of 16" 16 \
 	$quire run --kernel $micro --memory 64M --append 'job=verify size=48M'
-limited "Linux: 48 MiB of pages under a limit of 72 for all" 72 \
-	linux quire.run=job=verify,size=48M
+limited "Linux: 64 MiB of pages under a limit of 96 for all" 96 \
+	linux quire.run=job=verify,size=64M
 
 linux "" --name button --serial file:/tmp/button.log </dev/null >/tmp/out 2>&1 &
 pid=$!
