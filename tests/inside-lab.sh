@@ -122,7 +122,7 @@ limited() # NAME LIMIT COMMAND...
 
 limited "microguest: 48 MiB of pages under a limit of 16" 16 \
 	$quire run --kernel $micro --memory 64M --append 'job=verify size=48M'
-limited "Linux: 64 MiB of pages under a limit of 96 for all" 96 \
+limited "Linux: 64 MiB of pages under a limit of 64 for all" 64 \
 	linux quire.run=job=verify,size=64M
 
 linux "" --name button --serial file:/tmp/button.log </dev/null >/tmp/out 2>&1 &

@@ -7,11 +7,13 @@
  */
 #include "vmm/cpuid.h"
 
+#include <asm/kvm_para.h>
 #include <string.h>
 
-#define KVM_LEAF_BASE	0x40000000u
-#define KVM_LEAF_TIMING 0x40000010u /* eax: TSC in kHz, ebx: APIC bus in kHz */
-#define APIC_BUS_KHZ	1000000u    /* KVM's local APIC timer counts nanoseconds */
+#define KVM_LEAF_BASE	  0x40000000u
+#define KVM_LEAF_FEATURES 0x40000001u
+#define KVM_LEAF_TIMING	  0x40000010u /* eax: TSC in kHz, ebx: APIC bus in kHz */
+#define APIC_BUS_KHZ	  1000000u    /* KVM's local APIC timer counts nanoseconds */
 
 #define BIT(n) (1u << (n))
 
@@ -138,6 +140,21 @@ static void set_timing(struct kvm_cpuid2 *cpuid, u32 room, const struct cpuid_ma
 }
 
 /*
+ * No asynchronous page faults. A guest that has asked for them before its local APIC is enabled
+ * faults for ever on one page: KVM fetches the page, cannot announce it, and meanwhile does not map
+ * it either. Linux does that when no firmware has enabled the APIC for it. And a page of ours is
+ * back sooner than the guest has switched to another task.
+ */
+static void mask_async_faults(struct kvm_cpuid2 *cpuid)
+{
+	struct kvm_cpuid_entry2 *e = find(cpuid, KVM_LEAF_FEATURES, 0);
+
+	if (e)
+		e->eax &= ~(BIT(KVM_FEATURE_ASYNC_PF) | BIT(KVM_FEATURE_ASYNC_PF_VMEXIT) |
+			    BIT(KVM_FEATURE_ASYNC_PF_INT));
+}
+
+/*
  * On PVM, code at CPL 0 runs in KVM's instruction emulator, which lacks cmpxchg16b and xsave: a
  * kernel that believes in them dies there. What needs xsave (AVX and all beyond) goes with it.
  */
@@ -177,6 +194,7 @@ void cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room, const struct cpuid_machine
 	set_topology(cpuid, room, m, cpu);
 	set_amd_topology(cpuid, m, cpu);
 	set_timing(cpuid, room, m);
+	mask_async_faults(cpuid);
 	if (m->kind == KVM_PVM)
 		mask_pvm_gaps(cpuid);
 }
