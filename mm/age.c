@@ -31,6 +31,10 @@
 #define WSS_WINDOW_NS ((u64)8000000000)
 #define MAX_WATCHED   2048
 
+/* The highest age that is kept, in ticks, and steps in which the pages are gone round for it. */
+#define OLDEST	  0xc000
+#define OLD_STEPS 8192
+
 /*
  * What a soft fault costs the guest beyond the time in the handler: the trap, two wake-ups across
  * processors, the way back. 107 to 115 us in all where it was measured (a KVM without hardware
@@ -39,7 +43,8 @@
 #define TRAP_NS ((u64)100000)
 
 /*
- * Samples under watch, oldest first. A sample ends when its page is touched or its window is over.
+ * Samples under watch, oldest first. Each counts when its window is over, touched or not: if those
+ * that are touched counted at once, there would be too many of them.
  */
 struct wss_watch {
 	u32 first, nr;
@@ -206,16 +211,36 @@ static void sample(struct mem *m, u64 period_ns)
 		watch_one(m, now);
 }
 
+/* ---- Ages ---- */
+
+/*
+ * Ages are counted modulo 2^16 ticks: a page that nobody wants for longer must not become young
+ * again. A second hand goes round all pages often enough to hold the oldest where they are.
+ */
+static void hold_oldest(struct mem *m)
+{
+	u32 some = m->pages.nr / OLD_STEPS + 1;
+	u16 now = age_now();
+
+	while (some--) {
+		struct page *p = &m->pages.page[m->old_hand];
+
+		if (p->state == PAGE_IDLE && (u16)(now - p->seen) > OLDEST)
+			p->seen = (u16)(now - OLDEST);
+		m->old_hand = m->old_hand + 1 < m->pages.nr ? m->old_hand + 1 : 0;
+	}
+}
+
 void age_step(struct mem *m, u64 period_ns)
 {
 	pthread_mutex_lock(&m->lock);
+	trace_step(m);
+	hold_oldest(m);
 	scan(m, period_ns);
 	if (!m->trace)
 		sample(m, period_ns);
 	pthread_mutex_unlock(&m->lock);
 }
-
-/* ---- Ages ---- */
 
 /* Bucket i holds ages below 2^i ticks; what is mapped may be in use now. */
 static u32 age_bucket(const struct page *p, u16 now)
@@ -236,12 +261,14 @@ void age_histogram(struct mem *m, u64 ages[MEM_NR_AGES])
 	enum { PIECE = 16384 };
 
 	for (u64 from = 0; from < m->pages.nr; from += PIECE) {
+		u16 now = age_now();
+
 		pthread_mutex_lock(&m->lock);
 		for (u64 no = from; no < MIN(from + PIECE, (u64)m->pages.nr); no++) {
 			const struct page *p = &m->pages.page[no];
 
 			if (page_in_memory(p))
-				ages[age_bucket(p, age_now())]++;
+				ages[age_bucket(p, now)]++;
 		}
 		pthread_mutex_unlock(&m->lock);
 	}

@@ -72,8 +72,7 @@ struct mem {
 	atomic_bool armed;
 	atomic_bool stopping; /* threads end soon */
 	atomic_bool cut;      /* guest memory is gone: see to it that nobody waits */
-	atomic_int
-		hurry; /* somebody waits for vCPUs to leave the guest: serve, whatever the limit */
+	atomic_int hurry;     /* how many wait for vCPUs to leave the guest: serve them */
 
 	pthread_mutex_t evict_lock;
 	struct evict_batch *batch; /* under evict_lock */
@@ -81,8 +80,7 @@ struct mem {
 
 	pthread_mutex_t lock;
 	/* Everything below is under lock. */
-	pthread_cond_t
-		room; /* a page went, or the limit rose: those who wait for room look again */
+	pthread_cond_t room;   /* a page went, or the limit rose: look again */
 	pthread_cond_t filled; /* a page is no longer FILLING */
 	pthread_cond_t wanted; /* the evictor has something to do */
 	pthread_cond_t tick;   /* the manager is to look now */
@@ -98,7 +96,7 @@ struct mem {
 	u64 nr_faults;
 
 	/* ages */
-	page_no scan_hand;
+	page_no scan_hand, old_hand;
 	double scan_credit_ns;		  /* guest time that soft faults may cost */
 	double scan_returns;		  /* share of scanned pages that came back, lately */
 	u32 scan_unmapped, scan_returned; /* since the last step */
@@ -168,12 +166,6 @@ void fault_stop(struct mem *m);
 /* Bring a page in for the VMM itself. Under lock, which is let go of meanwhile. */
 int fault_in(struct mem *m, page_no no, bool write);
 
-/* The page was seen in use now. Under lock. */
-static inline u16 age_now(void)
-{
-	return (u16)(now_ns() / AGE_TICK_NS);
-}
-
 /* ---- evict.c ---- */
 
 int evict_init(struct mem *m);
@@ -201,6 +193,12 @@ void evict_trim_store(struct mem *m);
 void evict_forget_copy(struct mem *m, page_no no);
 
 /* ---- age.c ---- */
+
+/* The age clock's time. */
+static inline u16 age_now(void)
+{
+	return (u16)(now_ns() / AGE_TICK_NS);
+}
 
 int age_init(struct mem *m);
 void age_fini(struct mem *m);
@@ -230,9 +228,12 @@ void reclaim_room(struct mem *m, u32 n);
 /* How far below the limit reclaim in the background sets in, in bytes. Under lock. */
 u64 reclaim_margin(const struct mem *m);
 
-/* ---- trace ---- */
+/* ---- mem.c: the reference trace ---- */
 
 /* A reference was seen, and the page is (about to be) mapped. Under lock. */
 void trace_reference(struct mem *m, page_no no, bool write);
+
+/* Write what was recorded. A trace that cannot be written ends; the guest goes on. Under lock. */
+void trace_step(struct mem *m);
 
 #endif

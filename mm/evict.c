@@ -4,8 +4,7 @@
  *
  *	choose   (lock)     the policy and the idle list name pages; they are unmapped, EVICTING
  *	store    (no lock)  contents are copied out of the file and put into the store
- *	commit   (lock)     pages still EVICTING are dropped from the file: STORED, or ABSENT if
- *	zero;
+ *	commit   (lock)     pages still EVICTING are dropped from the file: STORED (ABSENT if zero);
  *	                    pages that the guest touched meanwhile stay, and their new copy goes
  *	trim     (no lock)  the store is brought back under its own limit
  *
@@ -39,10 +38,9 @@ enum outcome { OUT_STORED, OUT_CLEAN, OUT_REFUSED };
 struct evict_batch {
 	u32 n;
 	page_no nos[BATCH];
-	u32 had[BATCH]; /* kept copies, ours while the batch lasts */
-	bool clean
-		[BATCH]; /* the kept copy is known to be good: write protection was never lifted */
-	u32 ids[BATCH];	 /* what the store made of them */
+	u32 had[BATCH];	   /* kept copies, ours while the batch lasts */
+	bool clean[BATCH]; /* the kept copy is good: write protection was never lifted */
+	u32 ids[BATCH];	   /* what the store made of them */
 	enum outcome outcome[BATCH];
 	bool goes[BATCH]; /* at commit: nobody touched it meanwhile */
 	u8 *pages;

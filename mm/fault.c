@@ -39,6 +39,7 @@ struct filler {
 	struct mem *mem;
 	u8 *pages;		 /* MAX_AROUND of them */
 	u32 ids[MAX_AROUND];	 /* their stored copies */
+	bool zero[MAX_AROUND];	 /* there is none, or one of zeros */
 	int results[MAX_AROUND]; /* 0: filled and mapped */
 };
 
@@ -217,16 +218,12 @@ static int serve_write(struct mem *m, const struct uffd_event *ev)
 {
 	struct page *p = &m->pages.page[ev->no];
 
-	/*
-	 * a page that is mapped but not yet committed: commit_one() sees that the reason has gone
-	 */
+	/* of a page that is mapped but not yet committed, commit_one() sees it */
 	if ((p->protect & PAGE_PROTECT_EVICT) && p->state != PAGE_FILLING)
 		evict_forget_copy(m, ev->no);
 	page_unprotect(&m->pages, ev->no, p->protect);
 	p->seen = age_now();
-	/*
-	 * lifting the protection wakes the guest; an old event finds nothing to lift and wakes too
-	 */
+	/* it wakes the guest, also when there was nothing left to lift */
 	return uffd_protect(&m->uffd, ev->no, 1, UFFD_WRITABLE);
 }
 
@@ -278,9 +275,9 @@ static void fill_begin(struct mem *m, struct filler *f, const struct fill *fill)
 		page_no no = fill->first + i;
 
 		f->ids[i] = m->pages.page[no].stored;
+		f->zero[i] = is_zero(m, f->ids[i]);
 		page_move(&m->pages, no, PAGE_FILLING);
-		if (m->cfg.clean == MEM_CLEAN_PROTECT && !is_zero(m, f->ids[i]) &&
-		    !(i == 0 && fill->write))
+		if (m->cfg.clean == MEM_CLEAN_PROTECT && !f->zero[i] && !(i == 0 && fill->write))
 			page_protect(&m->pages, no, PAGE_PROTECT_EVICT);
 	}
 	m->peak = MAX(m->peak, used_bytes(m));
@@ -294,7 +291,7 @@ static enum fill_class class_of(struct mem *m, const struct filler *f, const str
 {
 	if (f->results[i])
 		return FILL_FAILED;
-	if (is_zero(m, f->ids[i]))
+	if (f->zero[i])
 		return FILL_ZERO;
 	if (m->cfg.clean != MEM_CLEAN_PROTECT || (i == 0 && fill->write))
 		return FILL_PLAIN;
@@ -325,10 +322,9 @@ static void fill_fetch(struct mem *m, struct filler *f, const struct fill *fill)
 	u32 n;
 
 	for (u32 i = 0; i < fill->n; i++)
-		f->results[i] = is_zero(m, f->ids[i])
-					? 0
-					: store_get(m->store, f->ids[i],
-						    f->pages + ((u64)i << PAGE_SHIFT));
+		f->results[i] = f->zero[i] ? 0
+					   : store_get(m->store, f->ids[i],
+						       f->pages + ((u64)i << PAGE_SHIFT));
 	for (u32 i = 0; i < fill->n; i += n) {
 		enum fill_class class = class_of(m, f, fill, i);
 
@@ -339,7 +335,7 @@ static void fill_fetch(struct mem *m, struct filler *f, const struct fill *fill)
 }
 
 /* The page is in memory and mapped. Under lock. */
-static void commit_one(struct mem *m, const struct fill *fill, u32 i, u32 id)
+static void commit_one(struct mem *m, const struct filler *f, const struct fill *fill, u32 i)
 {
 	page_no no = fill->first + i;
 	bool dirty = i == 0 && fill->write;
@@ -347,7 +343,7 @@ static void commit_one(struct mem *m, const struct fill *fill, u32 i, u32 id)
 	if (m->cfg.clean == MEM_CLEAN_PROTECT)
 		dirty = !(m->pages.page[no].protect & PAGE_PROTECT_EVICT);
 	page_move(&m->pages, no, PAGE_RESIDENT);
-	if (id && (dirty || is_zero(m, id)))
+	if (f->ids[i] && (dirty || f->zero[i]))
 		evict_forget_copy(m, no);
 	if (m->pages.page[no].flags & PAGE_F_SAMPLED)
 		age_sample_touched(m, no, now_ns());
@@ -365,7 +361,7 @@ static int fill_commit(struct mem *m, struct filler *f, const struct fill *fill)
 		page_no no = fill->first + i;
 
 		if (!f->results[i]) {
-			commit_one(m, fill, i, f->ids[i]);
+			commit_one(m, f, fill, i);
 			continue;
 		}
 		page_unprotect(&m->pages, no, PAGE_PROTECT_EVICT);

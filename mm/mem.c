@@ -95,7 +95,7 @@ static bool is_wanted(const struct mem_config *cfg)
 	return cfg->limit || cfg->proactive != MEM_PROACTIVE_OFF || cfg->trace;
 }
 
-static int check_limit(const struct mem *m, u64 limit, u64 limit_min, struct err *err)
+static int check_limit(u64 limit, u64 limit_min, struct err *err)
 {
 	if (limit && limit < MEM_MIN_LIMIT)
 		return err_set(err, -EINVAL,
@@ -106,7 +106,6 @@ static int check_limit(const struct mem *m, u64 limit, u64 limit_min, struct err
 		return err_set(err, -EINVAL,
 			       "limit: the minimum must lie between %llu M and the limit",
 			       (unsigned long long)(MEM_MIN_LIMIT / MiB));
-	(void)m;
 	return 0;
 }
 
@@ -221,7 +220,7 @@ int mem_create(struct mem **out, struct space *space, const struct mem_config *c
 	if (!ret)
 		ret = policy_parse(cfg->policy ? cfg->policy : "clock+idle", &m->choice, err);
 	if (!ret)
-		ret = check_limit(m, cfg->limit, cfg->limit_min, err);
+		ret = check_limit(cfg->limit, cfg->limit_min, err);
 	if (!ret)
 		apply_limit(m, cfg->limit, cfg->limit_min);
 	if (!ret && is_wanted(cfg))
@@ -243,14 +242,14 @@ int mem_start(struct mem *m, struct err *err)
 	return ret;
 }
 
-/* From whatever stage to being armed. */
-static int come_up(struct mem *m, struct err *err)
+/* From whatever stage to being watched, or armed. */
+static int come_up(struct mem *m, bool armed, struct err *err)
 {
 	int ret = prepare(m, err);
 
 	if (!ret)
 		ret = mem_start(m, err);
-	return ret ? ret : mem_arm(m, err);
+	return ret || !armed ? ret : mem_arm(m, err);
 }
 
 /* ---- Death ---- */
@@ -290,7 +289,7 @@ void mem_destroy(struct mem *m)
 		return;
 	stop_threads(m);
 	if (m->trace)
-		trace_close(m->trace);
+		trace_close(m->trace); /* of the last tenth of a second a failure stays unheard */
 	free(m->window);
 	evict_fini(m);
 	age_fini(m);
@@ -315,12 +314,10 @@ void mem_destroy(struct mem *m)
 
 int mem_set_limit(struct mem *m, u64 limit, u64 limit_min, struct err *err)
 {
-	int ret = check_limit(m, limit, limit_min, err);
+	int ret = check_limit(limit, limit_min, err);
 
 	if (!ret && limit)
-		ret = prepare(m, err);
-	if (!ret && limit)
-		ret = mem_start(m, err);
+		ret = come_up(m, false, err);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&m->lock);
@@ -372,7 +369,7 @@ int mem_set_policy(struct mem *m, const char *name, struct err *err)
 
 int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 {
-	int ret = mode == MEM_PROACTIVE_OFF ? 0 : come_up(m, err);
+	int ret = mode == MEM_PROACTIVE_OFF ? 0 : come_up(m, true, err);
 
 	if (ret)
 		return ret;
@@ -387,7 +384,7 @@ int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 s64 mem_reclaim(struct mem *m, u64 bytes, struct err *err)
 {
 	u64 pages = MIN(bytes >> PAGE_SHIFT, (u64)UINT32_MAX), went = 0;
-	int ret = come_up(m, err);
+	int ret = come_up(m, true, err);
 
 	if (ret)
 		return ret;
@@ -508,4 +505,13 @@ void trace_reference(struct mem *m, page_no no, bool write)
 	m->pages.page[old].flags &= (u8)~PAGE_F_TRACED;
 	if (m->pages.page[old].state == PAGE_RESIDENT)
 		evict_unmap(m, &old, 1);
+}
+
+void trace_step(struct mem *m)
+{
+	if (!m->trace || !trace_flush(m->trace))
+		return;
+	trace_close(m->trace);
+	m->trace = NULL;
+	mem_tell(m, MEM_EV_TRACE_ERROR);
 }

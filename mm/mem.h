@@ -75,6 +75,8 @@ enum mem_event_kind {
 	MEM_EV_THRASH_OVER, /* it no longer does */
 	MEM_EV_SWAP_FULL,   /* the tier below takes no more */
 	MEM_EV_SWAP_ERROR,  /* the tier below failed to take something; it was kept in memory */
+	MEM_EV_TRACE_ERROR, /* the reference trace could not be written: it ends here */
+	MEM_NR_EVENT_KINDS,
 };
 
 struct mem_event {

@@ -94,10 +94,9 @@ struct page {
 
 _Static_assert(sizeof(struct page) == 16, "the price of a page");
 
-#define PAGE_F_STUBBORN (1 << 0) /* did not compress: not worth trying until it is touched */
-#define PAGE_F_SAMPLED	(1 << 1) /* unmapped as a sample of the working set */
-#define PAGE_F_LISTED	(1 << 2) /* the replacement policy knows it */
-#define PAGE_F_TRACED	(1 << 3) /* in the window of the reference trace */
+#define PAGE_F_SAMPLED (1 << 0) /* unmapped as a sample of the working set */
+#define PAGE_F_LISTED  (1 << 1) /* the replacement policy knows it */
+#define PAGE_F_TRACED  (1 << 2) /* in the window of the reference trace */
 
 /* All pages of a guest. Pages that are IDLE are listed oldest first. */
 struct pages {

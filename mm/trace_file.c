@@ -69,6 +69,14 @@ void trace_add(struct trace_file *file, u64 time_us, u32 page, bool write)
 		keep_error(file);
 }
 
+int trace_flush(struct trace_file *file)
+{
+	errno = 0;
+	if (!file->error && fflush(file->file))
+		keep_error(file);
+	return file->error;
+}
+
 int trace_close(struct trace_file *file)
 {
 	int ret;

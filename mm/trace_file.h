@@ -31,10 +31,13 @@ int trace_create(struct trace_file **out, const char *path, u32 nr_pages, struct
 
 /*
  * Append a reference; what does not fit the buffer is written at once. A time before that of the
- * reference before it becomes the same. After an error nothing more is written, and trace_close()
- * tells. Not thread-safe: the caller's lock covers it.
+ * reference before it becomes the same. After an error nothing more is written, and trace_flush()
+ * and trace_close() tell. Not thread-safe: the caller's lock covers it.
  */
 void trace_add(struct trace_file *file, u64 time_us, u32 page, bool write);
+
+/* Write what is buffered. 0, or the first -errno since the file was created. */
+int trace_flush(struct trace_file *file);
 
 /* Write what is buffered and free everything. 0, or the first -errno; the trace is short then. */
 int trace_close(struct trace_file *file);

@@ -181,5 +181,9 @@ guest traced 32M 1 "job=access pattern=zipf size=8M ops=20000" --trace-pages "$W
 ends_well traced $pid
 report "a guest whose references are recorded" traced $?
 check "the trace has references" [ "$(wc -l <"$WORK/trace")" -gt 5000 ]
+guest unwritten 32M 1 "job=access pattern=zipf size=8M ops=20000" --trace-pages /dev/full
+ends_well unwritten $pid
+report "a guest whose references cannot be recorded" unwritten $?
+check "it says so" grep -q 'its reference trace cannot be written' "$WORK/unwritten.err"
 [ -x build/release/quire-sim ] && check "quire-sim replays it" build/release/quire-sim "$WORK/trace"
 finish

@@ -484,7 +484,7 @@ static void says_what_an_event_means(void **state)
 	struct err room;
 
 	(void)state;
-	for (event.kind = MEM_EV_LIMIT; event.kind <= MEM_EV_SWAP_ERROR; event.kind++) {
+	for (event.kind = MEM_EV_LIMIT; event.kind < MEM_NR_EVENT_KINDS; event.kind++) {
 		bool good_news = event.kind == MEM_EV_ROOM || event.kind == MEM_EV_THRASH_OVER;
 		const char *sentence = memory_event_sentence(&event, &room);
 
@@ -507,6 +507,7 @@ static void each_event_is_a_line(void **state)
 		[MEM_EV_THRASH_OVER] = "X_QUIRE_THRASHING_OVER",
 		[MEM_EV_SWAP_FULL] = "X_QUIRE_SWAP_FULL",
 		[MEM_EV_SWAP_ERROR] = "X_QUIRE_SWAP_ERROR",
+		[MEM_EV_TRACE_ERROR] = "X_QUIRE_TRACE_ERROR",
 	};
 	const struct timeval now = {.tv_sec = 7, .tv_usec = 9};
 

@@ -147,6 +147,8 @@ static void test_write_errors(void **state)
 		assert_int_equal(trace_create(&f, "/dev/full", 8, NULL), 0);
 		for (u32 i = 0; i < nr; i++)
 			trace_add(f, i, i % 8, false);
+		if (nr > 1)
+			assert_int_equal(trace_flush(f), -ENOSPC);
 		assert_int_equal(trace_close(f), -ENOSPC);
 	}
 }

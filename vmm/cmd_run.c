@@ -48,7 +48,7 @@ struct session {
 	struct machine *machine;
 	struct control *control;
 	/* when a person was last told of an event, by its kind; 0: never */
-	u64 told[MEM_EV_SWAP_ERROR + 1];
+	u64 told[MEM_NR_EVENT_KINDS];
 };
 
 #define MAX_OPTIONS 32

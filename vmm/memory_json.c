@@ -181,6 +181,7 @@ const char *memory_event_name(enum mem_event_kind kind)
 		[MEM_EV_THRASH_OVER] = "X_QUIRE_THRASHING_OVER",
 		[MEM_EV_SWAP_FULL] = "X_QUIRE_SWAP_FULL",
 		[MEM_EV_SWAP_ERROR] = "X_QUIRE_SWAP_ERROR",
+		[MEM_EV_TRACE_ERROR] = "X_QUIRE_TRACE_ERROR",
 	};
 
 	ASSERT(kind < ARRAY_SIZE(names));

@@ -243,8 +243,12 @@ const char *memory_event_sentence(const struct mem_event *event, struct err *roo
 	case MEM_EV_SWAP_ERROR:
 		return "its swap file cannot be written: what is pushed out stays in memory, "
 		       "compressed";
+	case MEM_EV_TRACE_ERROR:
+		return "its reference trace cannot be written and ends here (free space on that "
+		       "disk)";
 	case MEM_EV_ROOM:
 	case MEM_EV_THRASH_OVER:
+	case MEM_NR_EVENT_KINDS:
 		break;
 	}
 	return NULL;
