@@ -24,9 +24,7 @@
 
 /* Compressed or raw bytes on their way out of the store, and what they must turn out to be. */
 struct copy {
-	struct codec_sum sum;
-	u32 size;
-	bool pattern;
+	struct store_block block;
 	u8 data[PAGE_SIZE];
 };
 
@@ -60,8 +58,7 @@ void store_account(struct store *store)
 			      memory_order_relaxed);
 }
 
-/* An id from the caller: it must have been handed out, or it is our own fault. */
-static struct entry *entry_of(struct store *store, store_id id)
+struct entry *store_entry(struct store *store, store_id id)
 {
 	struct entry *e;
 
@@ -76,11 +73,6 @@ static struct entry *entry_of(struct store *store, store_id id)
 static struct codec_sum pattern_sum(u64 value)
 {
 	return (struct codec_sum){.word = {(u32)value, (u32)(value >> 32)}};
-}
-
-static u64 pattern_value(const struct codec_sum *sum)
-{
-	return (u64)sum->word[1] << 32 | sum->word[0];
 }
 
 static int add_pattern(struct store *store, const struct codec_sum *sum, store_id *id)
@@ -147,14 +139,14 @@ static int decode(const struct copy *copy, void *page)
 	/*
 	 * cppcheck-suppress ctuuninitvar ; both callers fill it under the lock before they are here
 	 */
-	if (copy->size == PAGE_SIZE)
+	if (copy->block.size == PAGE_SIZE)
 		memcpy(page, copy->data, PAGE_SIZE);
 	else
-		ret = codec_unpack(copy->data, copy->size, page);
+		ret = codec_unpack(copy->data, copy->block.size, page);
 	if (ret)
 		return ret;
 	sum = codec_sum(page);
-	return codec_sum_equal(&sum, &copy->sum) ? 0 : -EBADMSG;
+	return codec_sum_equal(&sum, &copy->block.sum) ? 0 : -EBADMSG;
 }
 
 /* One more reference to an entry that exists and holds the same bytes, or STORE_NONE. */
@@ -172,8 +164,8 @@ static store_id share(struct store *store, const struct codec_sum *sum, const vo
 		e->refs++; /* it stays while we look */
 		e->young = 1;
 		store->refs++;
-		copy.sum = e->sum;
-		copy.size = entry_size(e);
+		copy.block.sum = e->sum;
+		copy.block.size = entry_size(e);
 		store_copy_out(store, e, copy.data);
 	}
 	pthread_mutex_unlock(&store->lock);
@@ -261,45 +253,18 @@ int store_put(struct store *store, const void *page, store_id *id)
 
 /* ---- Reading ---- */
 
-/* The bytes of @id as they are stored. Waits for the tier below. */
-static int fetch(struct store *store, store_id id, struct copy *copy)
-{
-	struct tier *tier = store->tier;
-	tier_place place = 0;
-	struct entry *e;
-	int ret = 0;
-
-	pthread_mutex_lock(&store->lock);
-	e = entry_of(store, id);
-	e->young = 1;
-	copy->sum = e->sum;
-	copy->size = entry_size(e);
-	copy->pattern = e->kind == ENTRY_PATTERN;
-	if (e->kind == ENTRY_POOL)
-		store_copy_out(store, e, copy->data);
-	else if (e->kind == ENTRY_TIER)
-		place = entry_place(e);
-	pthread_mutex_unlock(&store->lock);
-	if (place) {
-		/* The caller's reference keeps it there. */
-		ret = tier->ops->read(tier, place, copy->data, copy->size);
-		count(&store->tier_reads, 1);
-	}
-	return ret;
-}
-
 int store_get(struct store *store, store_id id, void *page)
 {
 	u64 start = now_ns();
 	struct copy copy;
-	int ret = fetch(store, id, &copy);
+	int ret = store_fetch(store, id, true, &copy.block, copy.data);
 
-	if (!ret && copy.pattern) {
-		codec_fill(page, pattern_value(&copy.sum));
+	if (!ret && copy.block.kind == STORE_BLOCK_PATTERN) {
+		codec_fill(page, copy.block.value);
 	} else if (!ret) {
 		/* The last byte of a block is the last byte of the page: this is always noticed. */
 		if (inject(INJECT_STORE_CORRUPT))
-			copy.data[copy.size - 1] ^= 1;
+			copy.data[copy.block.size - 1] ^= 1;
 		ret = decode(&copy, page);
 	}
 	count(&store->get_ns, now_ns() - start);
@@ -324,9 +289,9 @@ static bool same_contents(struct store *store, store_id id, const void *page)
 	bool same, below;
 
 	pthread_mutex_lock(&store->lock);
-	e = entry_of(store, id);
-	copy.sum = e->sum;
-	copy.size = entry_size(e);
+	e = store_entry(store, id);
+	copy.block.sum = e->sum;
+	copy.block.size = entry_size(e);
 	same = codec_sum_equal(&sum, &e->sum);
 	below = e->kind == ENTRY_TIER;
 	if (same && !below) {
@@ -362,7 +327,7 @@ bool store_pattern(struct store *store, store_id id, u64 *value)
 	bool is;
 
 	pthread_mutex_lock(&store->lock);
-	e = entry_of(store, id);
+	e = store_entry(store, id);
 	is = e->kind == ENTRY_PATTERN;
 	if (is)
 		*value = pattern_value(&e->sum);
@@ -375,7 +340,7 @@ bool store_is_below(struct store *store, store_id id)
 	bool is;
 
 	pthread_mutex_lock(&store->lock);
-	is = entry_of(store, id)->kind == ENTRY_TIER;
+	is = store_entry(store, id)->kind == ENTRY_TIER;
 	pthread_mutex_unlock(&store->lock);
 	return is;
 }
@@ -419,7 +384,7 @@ void store_drop(struct store *store, store_id id)
 		return;
 	}
 	pthread_mutex_lock(&store->lock);
-	e = entry_of(store, id);
+	e = store_entry(store, id);
 	size = entry_size(e);
 	e->refs--;
 	store->refs--;
@@ -480,7 +445,7 @@ struct tally {
 static void audit_entry(struct store *store, const struct entry *e, struct tally *t)
 {
 	u8 page[PAGE_SIZE];
-	struct copy copy = {.sum = e->sum, .size = entry_size(e)};
+	struct copy copy = {.block = {.sum = e->sum, .size = entry_size(e)}};
 
 	t->refs += e->refs;
 	t->indexed += e->refs && e->kind != ENTRY_TIER;

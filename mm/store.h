@@ -23,6 +23,7 @@
 #define QUIRE_MM_STORE_H
 
 #include "mm/base.h"
+#include "mm/codec.h"
 #include "mm/err.h"
 
 struct store;
@@ -94,6 +95,38 @@ bool store_is_below(struct store *store, store_id id);
 
 /* Let go of one reference. */
 void store_drop(struct store *store, store_id id);
+
+/*
+ * One more reference to the contents that @id stands for, to be dropped like any other; @id must
+ * not be dropped meanwhile. *@ref is the same id, at the price of a lock and without waiting. Only
+ * when as many references as an entry can count (65535) stand for the contents already, they are
+ * read and stored again under another id, at the price and with the errors of store_get() and
+ * store_put(), and *@ref is that. Nothing changed on an error.
+ */
+int store_ref(struct store *store, store_id id, store_id *ref);
+
+enum store_block_kind {
+	STORE_BLOCK_PATTERN, /* @value repeated (codec_fill()) */
+	STORE_BLOCK_PACKED,  /* codec_unpack() gives the page */
+	STORE_BLOCK_RAW,     /* the page itself */
+};
+
+/* Contents as they are kept. */
+struct store_block {
+	enum store_block_kind kind;
+	u32 size;	      /* bytes in the caller's room; 0 for a pattern */
+	u64 value;	      /* of a pattern, else 0 */
+	struct codec_sum sum; /* of the page; zeros for a pattern, whose sum is not kept */
+};
+
+/*
+ * The contents of @id as they are kept, not decompressed: @block says what they are, and its size
+ * in bytes is copied to @room, which has space for a page. Contents in the tier below are read from
+ * there and stay there, and nothing becomes younger by it. The checksum is not verified: that is
+ * for whoever unpacks the block. The reference stays. May wait for the tier below; -errno when that
+ * cannot be read, then @block and @room hold garbage.
+ */
+int store_export(struct store *store, store_id id, struct store_block *block, void *room);
 
 /* Host memory held: pool and metadata. Cheap: called on every fault. */
 u64 store_bytes(struct store *store);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What store.c (put, get, drop) and demote.c (to the tier below, compaction) share. Nobody else
- * includes this.
+ * What store.c (put, get, drop), store_export.c (contents as they are kept, more references) and
+ * demote.c (to the tier below, compaction) share. Nobody else includes this.
  *
  * Locks: the lock covers everything that is not marked otherwise. The compaction's lock is taken
  * before it and keeps a second compaction away. The tier is called without either.
@@ -54,8 +54,20 @@ struct store {
 	u64 tier_writes, compactions, moved;
 };
 
+/* What a pattern repeats: kept where other entries have their checksum. */
+static inline u64 pattern_value(const struct codec_sum *sum)
+{
+	return (u64)sum->word[1] << 32 | sum->word[0];
+}
+
 /* Bring store->bytes up to date. With the lock. */
 void store_account(struct store *store);
+
+/* An id from a caller: it must have been handed out, or it is our own fault. With the lock. */
+struct entry *store_entry(struct store *store, store_id id);
+
+/* store_export(); @use says whether it counts as a use of the contents. */
+int store_fetch(struct store *store, store_id id, bool use, struct store_block *block, void *room);
 
 /* Copy an entry's bytes out of the pool. With the lock. */
 void store_copy_out(struct store *store, const struct entry *e, void *data);

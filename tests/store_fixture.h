@@ -54,4 +54,7 @@ store_id fixture_put(struct fixture *f, u64 number);
 /* Get @id, which must be page @number. */
 void fixture_get(struct fixture *f, store_id id, u64 number);
 
+/* Export @id: the block must stand for page @number, and not write beyond its size. */
+struct store_block fixture_export(struct fixture *f, store_id id, u64 number);
+
 #endif

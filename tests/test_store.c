@@ -223,6 +223,157 @@ static void test_demote_errors(void **state)
 	fixture_free(f);
 }
 
+/* ---- As they are kept, and for how long ---- */
+
+/* One of each kind: repeated, raw, compressed; from the pool and from below the same block. */
+static void test_export(void **state)
+{
+	static const enum store_block_kind kinds[] = {STORE_BLOCK_PATTERN, STORE_BLOCK_RAW,
+						      STORE_BLOCK_PACKED};
+	struct fixture *f = fixture_new(true, 0, false);
+	store_id id[3];
+
+	(void)state;
+	for (u64 i = 0; i < 3; i++)
+		id[i] = fixture_put(f, number_of(i, 0));
+	for (int below = 0; below < 2; below++) {
+		for (u64 i = 0; i < 3; i++) {
+			struct store_block block = fixture_export(f, id[i], number_of(i, 0));
+
+			assert_int_equal(block.kind, kinds[i]);
+			assert_int_equal(store_is_below(f->store, id[i]), below && i);
+		}
+		assert_true(store_demote(f->store, MiB) >= 0);
+	}
+	f->fake->read_error = -EIO;
+	assert_int_equal(store_export(f->store, id[1], &(struct store_block){0}, f->back), -EIO);
+	f->fake->read_error = 0;
+	for (u64 i = 0; i < 3; i++)
+		store_drop(f->store, id[i]);
+	fixture_free(f);
+}
+
+/* What is damaged is handed out as it is, with the sum that tells. */
+static void test_export_damaged(void **state)
+{
+	struct fixture *f = fixture_new(true, 0, false);
+	store_id id = fixture_put(f, number_of(1, 0));
+	struct store_block block;
+	struct codec_sum sum;
+
+	(void)state;
+	assert_true(store_demote(f->store, MiB) >= 0);
+	f->fake->flip = true;
+	assert_int_equal(store_export(f->store, id, &block, f->back), 0);
+	sum = codec_sum(f->back);
+	assert_false(codec_sum_equal(&sum, &block.sum));
+	f->fake->flip = false;
+	store_drop(f->store, id);
+	fixture_free(f);
+}
+
+/* Being exported is no use: what else is not used goes down in its order. */
+static void test_export_keeps_age(void **state)
+{
+	struct fixture *f = fixture_new(true, 0, false);
+	store_id id[20];
+
+	(void)state;
+	for (u32 i = 0; i < 20; i++)
+		id[i] = fixture_put(f, number_of(2, i));
+	assert_true(store_demote(f->store, 1) >= 0); /* one goes, none is young now */
+	assert_true(store_is_below(f->store, id[0]));
+	fixture_export(f, id[1], number_of(2, 1));
+	fixture_get(f, id[2], number_of(2, 2));
+	assert_true(store_demote(f->store, 1) >= 0);
+	assert_true(store_is_below(f->store, id[1]));
+	assert_true(store_demote(f->store, 1) >= 0);
+	assert_false(store_is_below(f->store, id[2]));
+	assert_true(store_is_below(f->store, id[3]));
+	for (u32 i = 0; i < 20; i++)
+		store_drop(f->store, id[i]);
+	fixture_free(f);
+}
+
+/* Contents of each kind, in the pool and below, live until the last reference goes. */
+static void test_ref(void **state)
+{
+	(void)state;
+	for (u64 kind = 0; kind < 3; kind++)
+		for (int below = 0; below < 2; below++) {
+			struct fixture *f = fixture_new(true, 0, false);
+			u64 number = number_of(kind, 1);
+			store_id id = fixture_put(f, number), ref[5];
+			struct store_stats s;
+
+			if (below)
+				assert_true(store_demote(f->store, MiB) >= 0);
+			for (u32 i = 0; i < 5; i++) {
+				assert_int_equal(store_ref(f->store, id, &ref[i]), 0);
+				assert_int_equal(ref[i], id);
+			}
+			store_get_stats(f->store, &s);
+			assert_int_equal(s.pages, 6);
+			assert_int_equal(s.patterns, kind ? 0 : 6);
+			assert_int_equal(s.shared, kind ? 5 : 0);
+			store_drop(f->store, id);
+			for (u32 i = 0; i < 5; i++) {
+				fixture_get(f, ref[i], number);
+				store_drop(f->store, ref[i]);
+			}
+			fixture_free(f);
+		}
+}
+
+/* Beyond what an entry can count: the same contents under another id, wherever they are. */
+static void ref_many(u64 number, bool below)
+{
+	struct fixture *f = fixture_new(true, 0, false);
+	store_id id = fixture_put(f, number), ref, other[2];
+
+	for (u32 i = 1; i < UINT16_MAX; i++) {
+		assert_int_equal(store_ref(f->store, id, &ref), 0);
+		assert_int_equal(ref, id);
+	}
+	if (below) {
+		assert_true(store_demote(f->store, MiB) >= 0);
+		f->fake->read_error = -EIO;
+		assert_int_equal(store_ref(f->store, id, &ref), -EIO);
+		f->fake->read_error = 0;
+	}
+	for (u32 i = 0; i < 2; i++)
+		assert_int_equal(store_ref(f->store, id, &other[i]), 0);
+	assert_int_not_equal(other[0], id);
+	assert_int_equal(other[0], other[1]);
+	store_audit(f->store);
+	for (u32 i = 0; i < UINT16_MAX; i++)
+		store_drop(f->store, id);
+	fixture_get(f, other[0], number);
+	store_drop(f->store, other[0]);
+	store_drop(f->store, other[1]);
+	fixture_free(f);
+}
+
+static void test_ref_many(void **state)
+{
+	struct fixture *f = fixture_new(false, 0, false);
+	store_id zero, ref;
+
+	(void)state;
+	ref_many(number_of(0, 1), false);
+	ref_many(number_of(1, 0), false);
+	ref_many(number_of(2, 0), true);
+	memset(f->page, 0, sizeof(f->page));
+	assert_int_equal(store_put(f->store, f->page, &zero), 0);
+	for (u32 i = 0; i < 70000; i++) {
+		assert_int_equal(store_ref(f->store, zero, &ref), 0);
+		assert_int_equal(ref, zero); /* zeros are not counted in an entry */
+	}
+	for (u32 i = 0; i < 70001; i++)
+		store_drop(f->store, zero);
+	fixture_free(f);
+}
+
 /* ---- Failure points ---- */
 
 static void test_inject(void **state)
@@ -348,6 +499,11 @@ int main(void)
 		cmocka_unit_test(test_order_of_demotion),
 		cmocka_unit_test(test_same_below),
 		cmocka_unit_test(test_demote_errors),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_export_damaged),
+		cmocka_unit_test(test_export_keeps_age),
+		cmocka_unit_test(test_ref),
+		cmocka_unit_test(test_ref_many),
 		cmocka_unit_test(test_inject),
 		cmocka_unit_test(test_compact),
 		cmocka_unit_test(test_demote_gives_back),

@@ -25,9 +25,19 @@ struct model {
 	u64 seed;
 };
 
+/* One more reference to what @from stands for becomes @to. */
+static void random_ref(struct fixture *f, struct model *m, u32 from, u32 to)
+{
+	assert_int_equal(store_ref(f->store, m->id[from], &m->id[to]), 0);
+	assert_int_equal(m->id[to], m->id[from]);
+	m->number[to] = m->number[from];
+	m->pages++;
+}
+
 static void random_step(struct fixture *f, struct model *m)
 {
 	u32 i = (u32)random_below(&m->seed, NR_REFS);
+	u32 to = (u32)random_below(&m->seed, NR_REFS);
 	u64 other = random_below(&m->seed, NR_NUMBERS);
 
 	if (!m->id[i]) {
@@ -43,6 +53,10 @@ static void random_step(struct fixture *f, struct model *m)
 		assert_true(store_same(f->store, m->id[i], f->page));
 		f->page[other % PAGE_WORDS] ^= 1;
 		assert_false(store_same(f->store, m->id[i], f->page));
+	} else if (other % 8 == 2 && !m->id[to]) {
+		random_ref(f, m, i, to);
+	} else if (other % 8 == 3) {
+		fixture_export(f, m->id[i], m->number[i]);
 	} else {
 		fixture_get(f, m->id[i], m->number[i]);
 	}
@@ -173,6 +187,27 @@ struct worker {
 	pthread_t thread;
 };
 
+/* A reference of one's own, its contents as they are kept, and away with it. */
+static void work_on_copy(struct store *store, store_id id, const u64 *page)
+{
+	struct store_block block;
+	u8 room[PAGE_SIZE];
+	u64 back[PAGE_WORDS];
+	store_id ref;
+
+	assert_int_equal(store_ref(store, id, &ref), 0);
+	assert_int_equal(store_export(store, ref, &block, room), 0);
+	if (block.kind == STORE_BLOCK_PACKED) {
+		assert_int_equal(codec_unpack(room, block.size, back), 0);
+		assert_memory_equal(page, back, PAGE_SIZE);
+	} else if (block.kind == STORE_BLOCK_RAW) {
+		assert_memory_equal(page, room, PAGE_SIZE);
+	} else {
+		assert_int_equal(block.value, page[0]);
+	}
+	store_drop(store, ref);
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -191,6 +226,7 @@ static void *work(void *arg)
 			assert_int_equal(store_get(w->f->store, id[i], back), 0);
 			assert_memory_equal(page, back, PAGE_SIZE);
 			assert_true(store_same(w->f->store, id[i], page));
+			work_on_copy(w->f->store, id[i], page);
 		} else {
 			store_drop(w->f->store, id[i]);
 			id[i] = STORE_NONE;
