@@ -14,12 +14,20 @@
 #define MAX_SLOTS 2
 #define HUGE_SIZE (2 * MiB)
 
+/* A base cannot be changed by any of these ways, nor can this be changed. */
+#define BASE_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL)
+
+/* Entries of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst) */
+#define PM_FILE	   (1ull << 61)
+#define PM_SWAPPED (1ull << 62)
+#define PM_PRESENT (1ull << 63)
+
 struct space {
 	u64 size;
 	enum space_backing backing;
-	int fd;	   /* -1 for SPACE_ANON */
+	int fd;	   /* -1 for SPACE_ANON and SPACE_CLONE */
 	u8 *guest; /* KVM's mapping */
-	u8 *alias; /* ours; equal to guest for SPACE_ANON */
+	u8 *alias; /* ours; equal to guest where there is no fd */
 	unsigned int nr_slots;
 	struct space_slot slots[MAX_SLOTS];
 };
@@ -28,23 +36,26 @@ struct space {
  * The file's size is part of the machine's shape: sealed, so that nobody who is handed the
  * descriptor later (a migration target, another process) can turn guest memory into SIGBUS.
  */
-static int backing_open(u64 size, enum space_backing backing)
+static int sealed_open(const char *name, u64 size, unsigned int flags, int seals)
 {
-	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-	int fd, ret;
+	int fd = memfd_create(name, flags | MFD_CLOEXEC | MFD_ALLOW_SEALING), ret;
 
-	if (backing == SPACE_HUGETLB)
-		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
-	fd = memfd_create("quire-guest", flags);
 	if (fd < 0)
 		return -errno;
 	if (ftruncate(fd, (off_t)size) < 0 ||
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | seals) < 0) {
 		ret = -errno;
 		close(fd);
 		return ret;
 	}
 	return fd;
+}
+
+static int backing_open(u64 size, enum space_backing backing)
+{
+	unsigned int flags = backing == SPACE_HUGETLB ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
+
+	return sealed_open("quire-guest", size, flags, F_SEAL_SEAL);
 }
 
 /*
@@ -74,13 +85,15 @@ static int map_aligned(u64 size, int flags, int fd, u8 **out)
 	return 0;
 }
 
-static int map_all(struct space *s)
+/* @base_fd: for SPACE_CLONE alone. */
+static int map_all(struct space *s, int base_fd)
 {
 	int ret;
 
-	if (s->backing == SPACE_ANON) {
-		ret = map_aligned(s->size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-				  &s->guest);
+	if (s->fd < 0) {
+		int flags = MAP_PRIVATE | MAP_NORESERVE | (base_fd < 0 ? MAP_ANONYMOUS : 0);
+
+		ret = map_aligned(s->size, flags, base_fd, &s->guest);
 		s->alias = s->guest;
 	} else {
 		/*
@@ -95,9 +108,12 @@ static int map_all(struct space *s)
 	if (ret)
 		return ret;
 	/*
-	 * Advice only: hosts without huge pages for this kind of memory say no, and that is fine.
+	 * Advice only: hosts without huge pages for this kind of memory say no, and that is fine. A
+	 * clone copies small pages in any case, and the base would become a huge page larger for
+	 * each that a clone finds missing.
 	 */
-	madvise(s->guest, s->size, MADV_HUGEPAGE);
+	if (s->backing != SPACE_CLONE)
+		madvise(s->guest, s->size, MADV_HUGEPAGE);
 	madvise(s->guest, s->size, MADV_DONTDUMP);
 	madvise(s->alias, s->size, MADV_DONTDUMP);
 	return 0;
@@ -120,12 +136,17 @@ static void lay_out_slots(struct space *s)
 	}
 }
 
-int space_create(struct space **out, u64 size, enum space_backing backing)
+static bool size_is_good(u64 size)
+{
+	return size >= SPACE_MIN_SIZE && size <= SPACE_MAX_SIZE && !(size % HUGE_SIZE);
+}
+
+static int create(struct space **out, u64 size, enum space_backing backing, int base_fd)
 {
 	struct space *s;
 	int ret;
 
-	if (size < SPACE_MIN_SIZE || size > SPACE_MAX_SIZE || size % HUGE_SIZE)
+	if (!size_is_good(size))
 		return -EINVAL;
 	s = calloc(1, sizeof(*s));
 	if (!s)
@@ -133,14 +154,14 @@ int space_create(struct space **out, u64 size, enum space_backing backing)
 	s->size = size;
 	s->backing = backing;
 	s->fd = -1;
-	if (backing != SPACE_ANON) {
+	if (backing == SPACE_MEMFD || backing == SPACE_HUGETLB) {
 		s->fd = backing_open(size, backing);
 		if (s->fd < 0) {
 			ret = s->fd;
 			goto out_destroy;
 		}
 	}
-	ret = map_all(s);
+	ret = map_all(s, base_fd);
 	if (ret)
 		goto out_destroy;
 	lay_out_slots(s);
@@ -150,6 +171,11 @@ int space_create(struct space **out, u64 size, enum space_backing backing)
 out_destroy:
 	space_destroy(s);
 	return ret;
+}
+
+int space_create(struct space **out, u64 size, enum space_backing backing)
+{
+	return backing == SPACE_CLONE ? -EINVAL : create(out, size, backing, -1);
 }
 
 void space_destroy(struct space *s)
@@ -182,33 +208,78 @@ const struct space_slot *space_slot(const struct space *s, unsigned int i)
 }
 
 /*
- * A memfd counts its pages itself, whoever mapped them. Anonymous memory has only page tables to
- * ask: mincore() would say "resident" for swapped pages too, but no other count covers one mapping
- * alone.
+ * Anonymous memory has only page tables to ask: mincore() would say "resident" for swapped pages
+ * too, but no other count covers one mapping alone.
  */
-int space_resident(const struct space *s, u64 *bytes)
+static int resident_anon(const struct space *s, u64 *pages)
 {
 	enum { CHUNK = 4096 };
 	unsigned char vec[CHUNK];
-	struct stat st;
-	u64 found = 0;
 
-	if (s->fd >= 0) {
-		if (fstat(s->fd, &st) < 0)
-			return -errno;
-		*bytes = (u64)st.st_blocks * 512;
-		return 0;
-	}
 	for (u64 at = 0; at < s->size; at += CHUNK * PAGE_SIZE) {
 		u64 len = MIN(CHUNK * PAGE_SIZE, s->size - at);
 
 		if (mincore(s->guest + at, len, vec) < 0)
 			return -errno;
 		for (u64 i = 0; i < len / PAGE_SIZE; i++)
-			found += vec[i] & 1;
+			*pages += vec[i] & 1;
 	}
-	*bytes = found * PAGE_SIZE;
 	return 0;
+}
+
+static int count_own(const struct space *s, int pagemap, u64 *pages)
+{
+	enum { CHUNK = 512 };
+	u64 entry[CHUNK], first = (uintptr_t)s->guest >> PAGE_SHIFT, n = s->size >> PAGE_SHIFT;
+
+	for (u64 done = 0; done < n;) {
+		u64 want = MIN(CHUNK, n - done);
+		ssize_t got = pread(pagemap, entry, want * sizeof(entry[0]),
+				    (off_t)((first + done) * sizeof(entry[0])));
+
+		if (got <= 0 || got % (ssize_t)sizeof(entry[0]))
+			return got < 0 ? -errno : -EIO;
+		for (u64 i = 0; i < (u64)got / sizeof(entry[0]); i++)
+			*pages += (entry[i] & (PM_PRESENT | PM_SWAPPED)) && !(entry[i] & PM_FILE);
+		done += (u64)got / sizeof(entry[0]);
+	}
+	return 0;
+}
+
+/*
+ * A clone's own pages are those of its mapping that do not belong to the file. Of the ways to ask,
+ * pagemap has been there longest (since Linux 3.5). PAGEMAP_SCAN (6.7) was measured to be faster
+ * only where nothing was touched, smaps is slower everywhere, and mincore() does not tell the
+ * base's pages from the clone's.
+ */
+static int resident_clone(const struct space *s, u64 *pages)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = count_own(s, fd, pages);
+	close(fd);
+	return ret;
+}
+
+int space_resident(const struct space *s, u64 *bytes)
+{
+	struct stat st;
+	u64 pages = 0;
+	int ret;
+
+	/* A memfd counts its pages itself, whoever mapped them. */
+	if (s->fd >= 0) {
+		if (fstat(s->fd, &st) < 0)
+			return -errno;
+		*bytes = (u64)st.st_blocks * 512;
+		return 0;
+	}
+	ret = s->backing == SPACE_CLONE ? resident_clone(s, &pages) : resident_anon(s, &pages);
+	if (!ret)
+		*bytes = pages * PAGE_SIZE;
+	return ret;
 }
 
 /* The slot that holds all of [start, start + len), or NULL. */
@@ -269,6 +340,8 @@ int space_punch(struct space *s, gpa_t start, u64 len)
 
 	if (!slot || start.v % unit || len % unit)
 		return -EINVAL;
+	if (s->backing == SPACE_CLONE)
+		return -EOPNOTSUPP;
 	if (!len)
 		return 0;
 	offset = slot->offset + (start.v - slot->start.v);
@@ -333,4 +406,55 @@ bool space_next_present(const struct space *s, u64 from, u64 *start, u64 *end)
 	*start = (u64)data >> PAGE_SHIFT;
 	*end = (hole < 0 ? s->size : (u64)hole) >> PAGE_SHIFT;
 	return true;
+}
+
+/* Bases and clones. */
+
+int space_base_create(int *fd, u64 size, void **map)
+{
+	int ret;
+
+	if (!size_is_good(size))
+		return -EINVAL;
+	ret = sealed_open("quire-base", size, 0, 0);
+	if (ret < 0)
+		return ret;
+	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, ret, 0);
+	if (*map == MAP_FAILED) {
+		int error = -errno;
+
+		close(ret);
+		return error;
+	}
+	madvise(*map, size, MADV_DONTDUMP);
+	*fd = ret;
+	return 0;
+}
+
+/* The kernel refuses to seal what can still be written through a mapping, so ours goes first. */
+int space_base_seal(int fd, void *map, u64 size)
+{
+	munmap(map, size);
+	return fcntl(fd, F_ADD_SEALS, BASE_SEALS) < 0 ? -errno : 0;
+}
+
+int space_create_clone(struct space **out, int base_fd)
+{
+	int seals = fcntl(base_fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || fstat(base_fd, &st) < 0)
+		return -errno;
+	if ((seals & BASE_SEALS) != BASE_SEALS)
+		return -EPERM;
+	return create(out, (u64)st.st_size, SPACE_CLONE, base_fd);
+}
+
+int space_revert(struct space *s, u64 page, u64 n)
+{
+	if (s->backing != SPACE_CLONE || !range_fits(page, n, s->size >> PAGE_SHIFT))
+		return -EINVAL;
+	if (madvise(s->guest + (page << PAGE_SHIFT), n << PAGE_SHIFT, MADV_DONTNEED))
+		return -errno;
+	return 0;
 }

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Guest memory: its shape for every size, and the door against a naive model of what is RAM. */
+/*
+ * Guest memory: its shape for every size, the door against a naive model of what is RAM, and clones
+ * against what their base holds.
+ */
 #include "tests/test.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mm/space.h"
 
@@ -159,12 +167,255 @@ static void test_punch(void **state)
 	space_destroy(s);
 }
 
+/* ---- Bases and clones ---- */
+
+#define BASE_PAGES 64u /* that are filled, each with its number and 1 */
+
+static void fill_base(void *map)
+{
+	for (u64 i = 0; i < BASE_PAGES; i++)
+		memset((u8 *)map + i * PAGE_SIZE, (int)i + 1, PAGE_SIZE);
+}
+
+static int base_new(u64 size)
+{
+	void *map;
+	int fd;
+
+	assert_int_equal(space_base_create(&fd, size, &map), 0);
+	fill_base(map);
+	assert_int_equal(space_base_seal(fd, map, size), 0);
+	return fd;
+}
+
+static struct space *clone_of(int fd)
+{
+	struct space *s = NULL;
+
+	assert_int_equal(space_create_clone(&s, fd), 0);
+	assert_non_null(s);
+	return s;
+}
+
+static u64 resident(const struct space *s)
+{
+	u64 bytes = UINT64_MAX;
+
+	assert_int_equal(space_resident(s, &bytes), 0);
+	return bytes;
+}
+
+/* The page is full of @byte, through the door and in the mapping that KVM gets. */
+static void expect_page(const struct space *s, u64 page, u8 byte)
+{
+	u8 want[PAGE_SIZE], got[PAGE_SIZE];
+
+	memset(want, byte, sizeof(want));
+	assert_int_equal(space_read(s, gpa(page * PAGE_SIZE), got, sizeof(got)), 0);
+	assert_memory_equal(got, want, sizeof(got));
+	assert_memory_equal((u8 *)space_slot(s, 0)->guest + page * PAGE_SIZE, want, PAGE_SIZE);
+}
+
+static void write_page(struct space *s, u64 page, u8 byte)
+{
+	u8 bytes[PAGE_SIZE];
+
+	memset(bytes, byte, sizeof(bytes));
+	assert_int_equal(space_write(s, gpa(page * PAGE_SIZE), bytes, sizeof(bytes)), 0);
+}
+
+static void test_clones(void **state)
+{
+	int fd = base_new(SPACE_MIN_SIZE);
+	struct space *a = clone_of(fd), *b = clone_of(fd);
+
+	(void)state;
+	assert_int_equal(close(fd), 0); /* not needed by clones that exist */
+	assert_int_equal(space_size(a), SPACE_MIN_SIZE);
+	assert_int_equal((uintptr_t)space_slot(a, 0)->guest % (2 * MiB), 0);
+	for (u64 i = 0; i < BASE_PAGES; i++) {
+		expect_page(a, i, (u8)(i + 1));
+		expect_page(b, i, (u8)(i + 1));
+	}
+	expect_page(a, BASE_PAGES, 0);
+	assert_int_equal(resident(a) + resident(b), 0); /* nothing of their own */
+	write_page(a, 3, 0xaa);
+	write_page(a, 5, 0xab);
+	write_page(b, 5, 0xbb);
+	write_page(b, BASE_PAGES + 1, 0xbc);
+	expect_page(a, 3, 0xaa);
+	expect_page(b, 3, 4);
+	expect_page(a, 5, 0xab);
+	expect_page(b, 5, 0xbb);
+	expect_page(a, BASE_PAGES + 1, 0);
+	assert_int_equal(resident(a), 2 * PAGE_SIZE);
+	assert_int_equal(resident(b), 2 * PAGE_SIZE);
+	space_destroy(a);
+	expect_page(b, 3, 4);
+	expect_page(b, 5, 0xbb);
+	space_destroy(b);
+}
+
+static void test_revert(void **state)
+{
+	int fd = base_new(SPACE_MIN_SIZE);
+	struct space *s = clone_of(fd), *plain = create(SPACE_MIN_SIZE, SPACE_MEMFD);
+	const u64 pages = SPACE_MIN_SIZE / PAGE_SIZE;
+
+	(void)state;
+	for (u64 i = 0; i < 10; i++)
+		write_page(s, i, 0xcc);
+	write_page(s, pages - 1, 0xcd);
+	assert_int_equal(resident(s), 11 * PAGE_SIZE);
+	assert_int_equal(space_revert(s, 2, 3), 0);
+	for (u64 i = 0; i < 10; i++)
+		expect_page(s, i, i >= 2 && i < 5 ? (u8)(i + 1) : 0xcc);
+	assert_int_equal(resident(s), 8 * PAGE_SIZE);
+	write_page(s, 3, 0xce); /* and it can be written again */
+	expect_page(s, 3, 0xce);
+	assert_int_equal(space_revert(s, pages, 0), 0);
+	assert_int_equal(space_revert(s, pages - 1, 2), -EINVAL);
+	assert_int_equal(space_revert(s, UINT64_MAX, 2), -EINVAL);
+	assert_int_equal(space_revert(s, 1, UINT64_MAX), -EINVAL);
+	assert_int_equal(space_revert(plain, 0, 1), -EINVAL);
+	assert_int_equal(space_punch(s, gpa(0), PAGE_SIZE), -EOPNOTSUPP);
+	expect_page(s, 0, 0xcc);
+	assert_int_equal(space_revert(s, 0, pages), 0);
+	assert_int_equal(resident(s), 0);
+	expect_page(s, 0, 1);
+	expect_page(s, pages - 1, 0);
+	space_destroy(s);
+	space_destroy(plain);
+	close(fd);
+}
+
+/* Behind the hole a clone goes on where the file does. */
+static void test_clone_slots(void **state)
+{
+	const u64 size = SPACE_HOLE_START + 2 * MiB;
+	const char word[] = "above the hole";
+	char back[sizeof(word)];
+	struct space *s;
+	void *map;
+	int fd;
+
+	(void)state;
+	assert_int_equal(space_base_create(&fd, size, &map), 0);
+	memcpy((u8 *)map + SPACE_HOLE_START, word, sizeof(word));
+	assert_int_equal(space_base_seal(fd, map, size), 0);
+	s = clone_of(fd);
+	close(fd);
+	assert_int_equal(space_nr_slots(s), 2);
+	assert_int_equal(space_read(s, gpa(SPACE_HOLE_END), back, sizeof(back)), 0);
+	assert_string_equal(back, word);
+	assert_int_equal(space_write(s, gpa(SPACE_HOLE_END), "B", 1), 0);
+	assert_int_equal(resident(s), PAGE_SIZE);
+	assert_int_equal(space_revert(s, SPACE_HOLE_START / PAGE_SIZE, 1), 0);
+	assert_memory_equal(space_slot(s, 1)->guest, word, sizeof(word));
+	space_destroy(s);
+}
+
+/* Whatever somebody tries who has the descriptor, also one opened anew. */
+static void test_base_is_sealed(void **state)
+{
+	int fd = base_new(SPACE_MIN_SIZE), again;
+	struct space *s = clone_of(fd);
+	char path[64], byte = 99;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(again >= 0);
+	for (int i = 0; i < 2; i++) {
+		int it = i ? again : fd;
+
+		assert_int_equal(pwrite(it, &byte, 1, 0), -1);
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(ftruncate(it, SPACE_MIN_SIZE / 2), -1);
+		assert_int_equal(ftruncate(it, SPACE_MIN_SIZE * 2), -1);
+		assert_int_equal(
+			fallocate(it, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_SIZE),
+			-1);
+		assert_ptr_equal(mmap(NULL, PAGE_SIZE, PROT_WRITE, MAP_SHARED, it, 0), MAP_FAILED);
+		assert_int_equal(fcntl(it, F_ADD_SEALS, F_SEAL_FUTURE_WRITE), -1);
+	}
+	expect_page(s, 0, 1);
+	close(again);
+	close(fd);
+	space_destroy(s);
+}
+
+static void test_base_errors(void **state)
+{
+	struct space *s = NULL;
+	void *map, *other;
+	int fd, pipes[2];
+
+	(void)state;
+	assert_int_equal(space_base_create(&fd, SPACE_MIN_SIZE + PAGE_SIZE, &map), -EINVAL);
+	assert_int_equal(space_base_create(&fd, 0, &map), -EINVAL);
+	assert_int_equal(space_create(&s, SPACE_MIN_SIZE, SPACE_CLONE), -EINVAL);
+	assert_int_equal(space_create_clone(&s, -1), -EBADF);
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(space_create_clone(&s, pipes[0]), -EINVAL);
+	close(pipes[0]);
+	close(pipes[1]);
+
+	assert_int_equal(space_base_create(&fd, SPACE_MIN_SIZE, &map), 0);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(space_create_clone(&s, fd), -EPERM); /* not sealed yet */
+	other = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(other, MAP_FAILED);
+	assert_int_equal(space_base_seal(fd, map, SPACE_MIN_SIZE), -EBUSY);
+	assert_int_equal(space_create_clone(&s, fd), -EPERM);
+	assert_null(s);
+	munmap(other, PAGE_SIZE);
+	close(fd);
+
+	fd = memfd_create("small", MFD_ALLOW_SEALING);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, MiB), 0);
+	assert_int_equal(
+		fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL),
+		0);
+	assert_int_equal(space_create_clone(&s, fd), -EINVAL);
+	close(fd);
+}
+
+/* What the base has no memory for: reading costs the base a page, writing the clone one more. */
+static void test_clone_of_nothing(void **state)
+{
+	int fd = base_new(SPACE_MIN_SIZE);
+	struct space *s = clone_of(fd);
+	struct stat before, after;
+
+	(void)state;
+	assert_int_equal(fstat(fd, &before), 0);
+	expect_page(s, BASE_PAGES + 7, 0);
+	assert_int_equal(resident(s), 0);
+	write_page(s, BASE_PAGES + 9, 1);
+	assert_int_equal(resident(s), PAGE_SIZE);
+	assert_int_equal(fstat(fd, &after), 0);
+	/* more where the host has huge pages for all files in memory */
+	assert_true(after.st_blocks - before.st_blocks >= (s64)(2 * PAGE_SIZE / 512));
+	space_destroy(s);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_sizes), cmocka_unit_test(test_shape),
-		cmocka_unit_test(test_door),	  cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_bad_sizes),
+		cmocka_unit_test(test_shape),
+		cmocka_unit_test(test_door),
+		cmocka_unit_test(test_contents),
 		cmocka_unit_test(test_punch),
+		cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_revert),
+		cmocka_unit_test(test_clone_slots),
+		cmocka_unit_test(test_base_is_sealed),
+		cmocka_unit_test(test_base_errors),
+		cmocka_unit_test(test_clone_of_nothing),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);
