@@ -14,6 +14,7 @@
 #include "mm/base.h"
 #include "vmm/acpi.h"
 #include "vmm/memmap.h"
+#include "vmm/vmgenid.h"
 
 static const unsigned int cpu_counts[] = {1, 2, 16, 63, 64, 255};
 
@@ -140,8 +141,11 @@ static void test_fadt(void **state)
 	expect_port(t.fadt + 172, 16, 0x604);
 	assert_int_equal(field(t.fadt, 76, 4), 0); /* PM timer */
 	assert_int_equal(t.fadt[91], 0);
-	assert_int_equal(field(t.fadt, 80, 4), 0); /* GPE0 */
-	assert_int_equal(t.fadt[92], 0);
+	assert_int_equal(field(t.fadt, 80, 4), 0x608); /* GPE0: a byte of status, one of enable */
+	assert_int_equal(t.fadt[92], 2);
+	expect_port(t.fadt + 220, 16, 0x608);
+	assert_int_equal(field(t.fadt, 84, 4), 0); /* GPE1 */
+	assert_int_equal(t.fadt[93], 0);
 	assert_int_equal(field(t.fadt, 109, 2), 0x5); /* ISA devices, no keyboard, no VGA, an RTC */
 	flags = (u32)field(t.fadt, 112, 4);
 	assert_true(flags & 1 << 0);   /* WBINVD works */
@@ -208,8 +212,9 @@ static void test_madt(void **state)
 /* What a walk through the AML has come by. */
 struct namespace
 {
-	unsigned int devices, processors;
-	bool s5;
+	unsigned int devices, processors, vmgenids, events;
+	bool s5, cid, ddn;
+	u64 addr;
 	char eisa[8][8];
 	unsigned int nr_eisa;
 	u16 ports[8];
@@ -269,6 +274,42 @@ static void resources(const u8 *p, u64 len, struct namespace *ns)
 	assert_int_equal(field(p, 0, 2), 0x79);
 }
 
+static void string(const u8 *name, const char *value, struct namespace *ns)
+{
+	if (!memcmp(name, "_HID", 4) && !strcmp(value, "ACPI0007")) {
+		ns->processors++;
+	} else if (!memcmp(name, "_HID", 4)) {
+		assert_string_equal(value, "QUIR0001");
+		ns->vmgenids++;
+	} else {
+		assert_string_equal(value, "VM_Gen_Counter");
+		*(memcmp(name, "_CID", 4) ? &ns->ddn : &ns->cid) = true;
+		assert_true(!memcmp(name, "_CID", 4) || !memcmp(name, "_DDN", 4));
+	}
+}
+
+/* \_S5 and ADDR: integers, as many as the package says, and nothing behind them. */
+static void package(const u8 *name, const u8 *p, u32 len, struct namespace *ns)
+{
+	u64 value[4];
+	u8 count = p[0];
+	size_t skip = 1;
+
+	assert_true(count <= ARRAY_SIZE(value));
+	for (u8 i = 0; i < count; i++)
+		skip += integer(p + skip, &value[i]);
+	assert_int_equal(skip, len);
+	if (!memcmp(name, "_S5_", 4)) {
+		assert_int_equal(count, 4);
+		assert_int_equal(value[0] * 100 + value[1] * 10 + value[2] + value[3], 550);
+		ns->s5 = true;
+	} else {
+		assert_memory_equal(name, "ADDR", 4);
+		assert_int_equal(count, 2);
+		ns->addr = value[0] | value[1] << 32;
+	}
+}
+
 static size_t data_object(const u8 *name, const u8 *p, struct namespace *ns)
 {
 	u32 len;
@@ -277,9 +318,8 @@ static size_t data_object(const u8 *name, const u8 *p, struct namespace *ns)
 
 	switch (p[0]) {
 	case 0x0d: /* a string */
-		assert_string_equal((const char *)p + 1, "ACPI0007");
-		ns->processors++;
-		return 1 + 9;
+		string(name, (const char *)p + 1, ns);
+		return 1 + strlen((const char *)p + 1) + 1;
 	case 0x11: /* a buffer */
 		skip = 1 + pkg_length(p + 1, &len);
 		skip += integer(p + skip, &value);
@@ -288,10 +328,8 @@ static size_t data_object(const u8 *name, const u8 *p, struct namespace *ns)
 		resources(p + skip, value, ns);
 		return 1 + len;
 	case 0x12: /* a package */
-		pkg_length(p + 1, &len);
-		assert_memory_equal(name, "_S5_", 4);
-		assert_memory_equal(p + 1 + len - 7, "\x04\x0a\x05\x0a\x05\x00\x00", 7);
-		ns->s5 = true;
+		skip = pkg_length(p + 1, &len);
+		package(name, p + 1 + skip, len - (u32)skip, ns);
 		return 1 + len;
 	default:
 		skip = integer(p, &value);
@@ -314,8 +352,17 @@ static void walk(const u8 *p, const u8 *end, struct namespace *ns, int depth)
 			assert_int_equal(depth, 0);
 			size_t skip = pkg_length(p + 1, &len);
 
-			assert_memory_equal(p + 1 + skip, "\\_SB_", 5);
+			assert_memory_equal(p + 1 + skip,
+					    ns->s5 && ns->devices ? "\\_GPE" : "\\_SB_", 5);
 			walk(p + 1 + skip + 5, p + 1 + len, ns, depth + 1);
+			p += 1 + len;
+		} else if (p[0] == 0x14) { /* Method (_E05) { Notify (\_SB.VGEN, 0x80) } */
+			size_t skip = pkg_length(p + 1, &len);
+
+			assert_int_equal(len, skip + 5 + 13);
+			assert_memory_equal(p + 1 + skip, "_E05\0\x86\\\x2e_SB_VGEN\x0a\x80", 18);
+			assert_int_equal(ns->vmgenids, 1);
+			ns->events++;
 			p += 1 + len;
 		} else {
 			size_t skip;
@@ -342,7 +389,10 @@ static void test_dsdt(void **state)
 		walk(t.dsdt + 36, t.dsdt + field(t.dsdt, 4, 4), &ns, 0);
 		assert_true(ns.s5);
 		assert_int_equal(ns.processors, cpu_counts[i]);
-		assert_int_equal(ns.devices, cpu_counts[i] + 2);
+		assert_int_equal(ns.devices, cpu_counts[i] + 3);
+		assert_int_equal(ns.vmgenids * 10 + ns.events, 11);
+		assert_true(ns.cid && ns.ddn);
+		assert_int_equal(ns.addr, MEMMAP_VMGENID);
 		assert_int_equal(ns.nr_eisa, 2);
 		assert_string_equal(ns.eisa[0], "PNP0501");
 		assert_int_equal(ns.ports[0], 0x3f8);
@@ -352,6 +402,33 @@ static void test_dsdt(void **state)
 		assert_int_equal(ns.irqs[1], 0);
 		space_destroy(t.space);
 	}
+}
+
+/* An id of its own for each, where the tables say, in a page without anything else. */
+static void test_vmgenid(void **state)
+{
+	u8 id[2][VMGENID_SIZE] = {{0}}, want[PAGE_SIZE] = {0};
+	static const struct mem_host host;
+	struct tables t;
+	struct mem *mem;
+
+	(void)state;
+	build(&t, 2);
+	assert_int_equal(MEMMAP_VMGENID % PAGE_SIZE, 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(vmgenid_new(id[i]), 0);
+		assert_memory_not_equal(id[i], want, VMGENID_SIZE);
+	}
+	assert_memory_not_equal(id[0], id[1], VMGENID_SIZE);
+	assert_int_equal(mem_create(&mem, t.space, &(struct mem_config){.nr_cpus = 2}, &host, NULL),
+			 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(vmgenid_set(t.space, i ? mem : NULL, id[i]), 0);
+		memcpy(want, id[i], VMGENID_SIZE);
+		assert_memory_equal(at(&t, MEMMAP_VMGENID, PAGE_SIZE), want, PAGE_SIZE);
+	}
+	mem_destroy(mem);
+	space_destroy(t.space);
 }
 
 /* Nothing is written outside the area, and no table over another. */
@@ -371,7 +448,7 @@ static void test_extent(void **state)
 	low = space_ptr(t.space, gpa(0), SPACE_MIN_SIZE);
 	for (u64 a = 0; a < SPACE_MIN_SIZE; a++)
 		if (low[a])
-			assert_in_range(a, MEMMAP_ACPI_START, MEMMAP_ACPI_END - 1);
+			assert_in_range(a, MEMMAP_ACPI_START, MEMMAP_VMGENID - 1);
 	space_destroy(t.space);
 }
 
@@ -423,9 +500,10 @@ static void test_iasl(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_root),   cmocka_unit_test(test_fadt),
-		cmocka_unit_test(test_madt),   cmocka_unit_test(test_dsdt),
-		cmocka_unit_test(test_extent), cmocka_unit_test(test_iasl),
+		cmocka_unit_test(test_root),	cmocka_unit_test(test_fadt),
+		cmocka_unit_test(test_madt),	cmocka_unit_test(test_dsdt),
+		cmocka_unit_test(test_vmgenid), cmocka_unit_test(test_extent),
+		cmocka_unit_test(test_iasl),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

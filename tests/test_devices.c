@@ -253,6 +253,102 @@ static void test_power(void **state)
 	assert_int_equal(f->notes.status, 0);
 }
 
+/* The generation event: status and enable, by byte and together; two blocks, one interrupt. */
+static void test_generation(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 0);
+	devices_generation_changed(f->devs);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 1), 1 << 5);
+	assert_false(f->notes.line[ACPI_SCI_IRQ]); /* not enabled */
+	out(f, ACPI_GPE0_PORT + 1, 1, 0xff);
+	assert_int_equal(in(f, ACPI_GPE0_PORT + 1, 1), 1 << 5); /* there is no other event */
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 1 << 5 | 1 << 13);
+	assert_true(f->notes.line[ACPI_SCI_IRQ]);
+	out(f, ACPI_GPE0_PORT, 1, (u8) ~(1 << 5));
+	assert_true(f->notes.line[ACPI_SCI_IRQ]); /* writing zero clears nothing */
+	devices_power_button(f->devs);
+	out(f, ACPI_PM1_EVT_PORT + 2, 2, 1 << 8);
+	out(f, ACPI_GPE0_PORT, 1, 1 << 5);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 1 << 13); /* enable stays */
+	assert_int_equal(in(f, ACPI_PM1_EVT_PORT, 2), 1 << 8);
+	assert_true(f->notes.line[ACPI_SCI_IRQ]); /* for the button */
+	devices_generation_changed(f->devs);
+	out(f, ACPI_PM1_EVT_PORT, 2, 1 << 8);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 1), 1 << 5);
+	assert_true(f->notes.line[ACPI_SCI_IRQ]); /* for the event */
+	out(f, ACPI_GPE0_PORT, 2, 1 << 5 | 1 << 13);
+	assert_false(f->notes.line[ACPI_SCI_IRQ]);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 1 << 13);
+	assert_int_equal(in(f, ACPI_GPE0_PORT + 1, 2), 0xffff); /* nobody's */
+}
+
+static struct device *by_name(struct fixture *f, const char *name)
+{
+	for (unsigned int i = 0; i < devices_count(f->devs); i++)
+		if (!strcmp(devices_get(f->devs, i)->ops->name, name))
+			return devices_get(f->devs, i);
+	fail_msg("no device %s", name);
+	return NULL;
+}
+
+/* Power management: what this version saves, what the first saved, and what nobody ever did. */
+static void test_pm_versions(void **state)
+{
+	static const u8 first[] = {0x00, 0x01, 0x20, 0x01}, /* button pressed; enabled, and timer */
+		junk[] = {0x00, 0x01, 0x00, 0x80};	    /* an enable bit that is none */
+	static const u8 bad[] = {0, 0, 0, 0, 1, 0}, bad_enable[] = {0, 0, 0, 0, 0, 0x40};
+	struct fixture *f = *state;
+	struct device *pm = by_name(f, "pm");
+	u8 saved[16];
+
+	assert_int_equal(pm->ops->version, 2);
+	assert_int_equal(pm->ops->state_size, 6);
+	devices_generation_changed(f->devs);
+	out(f, ACPI_GPE0_PORT + 1, 1, 1 << 5);
+	pm->ops->save(pm, saved);
+	assert_memory_equal(saved, "\0\0\0\0\x20\x20", 6);
+	out(f, ACPI_GPE0_PORT, 2, 1 << 5);
+	assert_false(f->notes.line[ACPI_SCI_IRQ]);
+	assert_int_equal(device_load(pm, 2, saved, 6), 0);
+	assert_true(f->notes.line[ACPI_SCI_IRQ]);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 1 << 5 | 1 << 13);
+
+	assert_int_equal(device_load(pm, 1, junk, 4), -EINVAL);
+	assert_int_equal(device_load(pm, 1, first, 3), -EINVAL);
+	assert_int_equal(device_load(pm, 1, saved, 6), -EINVAL);
+	assert_int_equal(device_load(pm, 0, first, 4), -EINVAL);
+	assert_int_equal(device_load(pm, 2, first, 4), -EINVAL);
+	assert_int_equal(device_load(pm, 2, bad, 6), -EINVAL);
+	assert_int_equal(device_load(pm, 2, bad_enable, 6), -EINVAL);
+	assert_int_equal(device_load(pm, 3, saved, 6), -EOPNOTSUPP);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 1 << 5 | 1 << 13); /* as it was */
+
+	assert_int_equal(device_load(pm, 1, first, 4), 0);
+	assert_int_equal(in(f, ACPI_PM1_EVT_PORT, 4), 0x0100 | 0x0120 << 16);
+	assert_int_equal(in(f, ACPI_GPE0_PORT, 2), 0);
+	assert_true(f->notes.line[ACPI_SCI_IRQ]);
+	out(f, ACPI_PM1_EVT_PORT, 2, 1 << 8);
+	assert_false(f->notes.line[ACPI_SCI_IRQ]);
+}
+
+/* A device with one layout takes no other version, and one without state takes none. */
+static void test_load_versions(void **state)
+{
+	struct fixture *f = *state;
+	struct device *rtc = by_name(f, "rtc"), *reset = by_name(f, "reset");
+	u8 saved[256];
+
+	assert_true(rtc->ops->state_size <= sizeof(saved));
+	rtc->ops->save(rtc, saved);
+	assert_int_equal(device_load(rtc, 1, saved, rtc->ops->state_size), 0);
+	assert_int_equal(device_load(rtc, 1, saved, rtc->ops->state_size - 1u), -EINVAL);
+	assert_int_equal(device_load(rtc, 0, saved, rtc->ops->state_size), -EINVAL);
+	assert_int_equal(device_load(rtc, 2, saved, rtc->ops->state_size), -EOPNOTSUPP);
+	assert_int_equal(device_load(reset, reset->ops->version, saved, 0), -EINVAL);
+}
+
 /*
  * Save every device, load it into a fresh one, save again: the same bytes; and no junk is loaded.
  */
@@ -296,7 +392,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_nobody),		T(test_serial_output), T(test_serial_transmit_interrupt),
 		T(test_serial_input),	T(test_serial_probe),  T(test_rtc),
-		T(test_reset_and_exit), T(test_power),	       T(test_save_load),
+		T(test_reset_and_exit), T(test_power),	       T(test_generation),
+		T(test_pm_versions),	T(test_load_versions), T(test_save_load),
 	};
 
 	return cmocka_run_group_tests_name("devices", tests, NULL, NULL);

@@ -9,13 +9,14 @@
  *
  * They lie from MEMMAP_ACPI_START on in the order FACS, DSDT, FADT, MADT, XSDT behind the RSDP, so
  * that each table is written when the addresses it holds are known. The ACPI mode of the hardware
- * is always on (SMI_CMD is 0), and there is neither a PM timer nor a general-purpose event.
+ * is always on (SMI_CMD is 0). There is no PM timer, and just one general-purpose event.
  *
  * Interrupts: the I/O APIC's inputs are the ISA interrupts one to one, the timer's on input 0 as
  * well, for that is how KVM wires it. The SCI alone differs from the ISA bus's habits: level,
  * active high.
  *
- * Source: ACPI 6.4; the sections are named at each table.
+ * Source: ACPI 6.4; the sections are named at each table. The generation id: "Virtual Machine
+ * Generation ID", Microsoft, 2012.
  */
 #include "vmm/acpi.h"
 
@@ -33,6 +34,9 @@
 #define OEM_ID	     "QUIRE "
 #define OEM_TABLE_ID "QUIREVM "
 #define CREATOR_ID   "QIRE"
+
+#define VMGENID_DEVICE	"VGEN"
+#define VMGENID_CHANGED 0x80 /* what the device is notified of */
 
 #define MAX_CPUS 255
 
@@ -145,21 +149,51 @@ static void add_processor(struct aml *aml, unsigned int cpu)
 	aml_end(aml, dev);
 }
 
+/*
+ * The generation id's device: drivers know it by its _CID, and ADDR says where the id is, low half
+ * first. The event (5.6.4.1) is one of an edge, so its status is cleared before the method runs.
+ */
+static void add_vmgenid(struct aml *aml)
+{
+	static const u32 address[] = {MEMMAP_VMGENID, 0};
+	u32 dev = aml_begin_device(aml, VMGENID_DEVICE);
+
+	aml_name_string(aml, "_HID", "QUIR0001");
+	aml_name_string(aml, "_CID", "VM_Gen_Counter");
+	aml_name_string(aml, "_DDN", "VM_Gen_Counter");
+	aml_name_integers(aml, "ADDR", address, ARRAY_SIZE(address));
+	aml_end(aml, dev);
+}
+
+static void add_events(struct aml *aml)
+{
+	u32 scope = aml_begin_scope(aml, "_GPE"), method;
+	char name[8];
+
+	snprintf(name, sizeof(name), "_E%02X", ACPI_GPE_VMGENID);
+	method = aml_begin_method(aml, name);
+	aml_notify(aml, "_SB_", VMGENID_DEVICE, VMGENID_CHANGED);
+	aml_end(aml, method);
+	aml_end(aml, scope);
+}
+
 /* 5.2.11.1. \_S5 holds SLP_TYP for both PM1 control blocks and two reserved values (7.4.2.6). */
 static u32 add_dsdt(struct area *area)
 {
-	static const u8 s5[] = {ACPI_S5_SLP_TYP, ACPI_S5_SLP_TYP, 0, 0};
+	static const u32 s5[] = {ACPI_S5_SLP_TYP, ACPI_S5_SLP_TYP, 0, 0};
 	struct table head = table_head("DSDT", 2);
 	u32 start = append(area, &head, sizeof(head), ALIGN_TABLE), scope;
 	struct aml *aml = &area->out;
 
-	aml_name_bytes(aml, "_S5_", s5, ARRAY_SIZE(s5));
+	aml_name_integers(aml, "_S5_", s5, ARRAY_SIZE(s5));
 	scope = aml_begin_scope(aml, "_SB_");
 	for (size_t i = 0; i < ARRAY_SIZE(isa_devices); i++)
 		add_isa_device(aml, &isa_devices[i]);
 	for (unsigned int i = 0; i < area->nr_cpus; i++)
 		add_processor(aml, i);
+	add_vmgenid(aml);
 	aml_end(aml, scope);
+	add_events(aml);
 	finish_table(area, start);
 	return start;
 }
@@ -186,6 +220,9 @@ static u32 add_fadt(struct area *area, u32 facs, u32 dsdt)
 		.pm1a_cnt_blk = ACPI_PM1_CNT_PORT,
 		.pm1_cnt_len = 2,
 		.x_pm1a_cnt_blk = port(ACPI_PM1_CNT_PORT, 16, ACCESS_WORD),
+		.gpe0_blk = ACPI_GPE0_PORT,
+		.gpe0_blk_len = 2,
+		.x_gpe0_blk = port(ACPI_GPE0_PORT, 16, ACCESS_BYTE),
 		.p_lvl2_lat = NO_C2,
 		.p_lvl3_lat = NO_C3,
 		.century = CMOS_CENTURY,
@@ -280,7 +317,7 @@ static void fill_rsdp(struct area *area, u32 start, u32 xsdt)
 
 int acpi_build(struct space *space, unsigned int nr_cpus, gpa_t *rsdp, struct err *err)
 {
-	const u32 size = MEMMAP_ACPI_END - MEMMAP_ACPI_START;
+	const u32 size = MEMMAP_VMGENID - MEMMAP_ACPI_START;
 	struct area area = {.nr_cpus = nr_cpus};
 	static const struct rsdp room;
 	u32 root, facs, dsdt, fadt, madt, xsdt;
@@ -298,7 +335,7 @@ int acpi_build(struct space *space, unsigned int nr_cpus, gpa_t *rsdp, struct er
 	if (area.out.full)
 		return err_set(
 			err, -E2BIG,
-			"ACPI tables: those for %u processors do not fit below 1 MiB (give fewer "
+			"ACPI tables: those for %u processors do not fit into 60 KiB (give fewer "
 			"--cpus)",
 			nr_cpus);
 	fill_rsdp(&area, root, xsdt);

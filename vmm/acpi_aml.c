@@ -21,7 +21,10 @@ enum {
 	SCOPE_OP = 0x10,
 	BUFFER_OP = 0x11,
 	PACKAGE_OP = 0x12,
+	METHOD_OP = 0x14,
+	DUAL_NAME_PREFIX = 0x2e,
 	ROOT_CHAR = '\\',
+	NOTIFY_OP = 0x86,
 	EXT_PREFIX = 0x5b,
 	EXT_DEVICE_OP = 0x82,
 };
@@ -157,7 +160,7 @@ void aml_name_eisa(struct aml *a, const char name[4], const char id[7])
 	aml_bytes(a, bytes, sizeof(bytes));
 }
 
-void aml_name_bytes(struct aml *a, const char name[4], const u8 *values, u8 count)
+void aml_name_integers(struct aml *a, const char name[4], const u32 *values, u8 count)
 {
 	u32 mark;
 
@@ -168,6 +171,27 @@ void aml_name_bytes(struct aml *a, const char name[4], const u8 *values, u8 coun
 	for (u8 i = 0; i < count; i++)
 		put_integer(a, values[i]);
 	aml_end(a, mark);
+}
+
+u32 aml_begin_method(struct aml *a, const char name[4])
+{
+	u32 mark;
+
+	put_u8(a, METHOD_OP);
+	mark = reserve_length(a);
+	aml_bytes(a, name, NAME_LENGTH);
+	put_u8(a, 0); /* no arguments, not serialized */
+	return mark;
+}
+
+void aml_notify(struct aml *a, const char scope[4], const char device[4], u8 value)
+{
+	put_u8(a, NOTIFY_OP);
+	put_u8(a, ROOT_CHAR);
+	put_u8(a, DUAL_NAME_PREFIX);
+	aml_bytes(a, scope, NAME_LENGTH);
+	aml_bytes(a, device, NAME_LENGTH);
+	put_integer(a, value);
 }
 
 /* A buffer begins with its size, which is written as a byte: the content is less than 256 bytes. */

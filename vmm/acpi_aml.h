@@ -39,7 +39,11 @@ void aml_name_string(struct aml *a, const char name[4], const char *value);
 void aml_name_eisa(struct aml *a, const char name[4], const char id[7]);
 
 /* Name(name, Package() { values }) */
-void aml_name_bytes(struct aml *a, const char name[4], const u8 *values, u8 count);
+void aml_name_integers(struct aml *a, const char name[4], const u32 *values, u8 count);
+
+/* Method(name) { ... } without arguments, and Notify(\scope.device, value) in it */
+u32 aml_begin_method(struct aml *a, const char name[4]);
+void aml_notify(struct aml *a, const char scope[4], const char device[4], u8 value);
 
 /* Name(_CRS, ResourceTemplate() { ... }): a few fixed ports, then at most one ISA interrupt. */
 u32 aml_begin_resources(struct aml *a);

@@ -2,6 +2,7 @@
 /* The table of devices and the dispatch of port accesses to them; the contract is in devices.h. */
 #include "vmm/devices.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,13 @@ void devices_power_button(struct devices *devs)
 	pthread_mutex_unlock(&devs->lock);
 }
 
+void devices_generation_changed(struct devices *devs)
+{
+	pthread_mutex_lock(&devs->lock);
+	dev_pm_generation_changed(by_ops(devs, &dev_pm));
+	pthread_mutex_unlock(&devs->lock);
+}
+
 unsigned int devices_count(const struct devices *devs)
 {
 	(void)devs;
@@ -156,4 +164,15 @@ struct device *devices_get(struct devices *devs, unsigned int i)
 {
 	ASSERT(i < NR_DEVICES);
 	return devs->dev[i];
+}
+
+int device_load(struct device *dev, u16 version, const void *state, size_t size)
+{
+	const struct device_ops *ops = dev->ops;
+
+	if (version > ops->version)
+		return -EOPNOTSUPP;
+	if (version == ops->version)
+		return size && size == ops->state_size ? ops->load(dev, state) : -EINVAL;
+	return ops->load_old ? ops->load_old(dev, version, state, size) : -EINVAL;
 }

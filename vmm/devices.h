@@ -45,7 +45,8 @@ struct device_ports {
  * One kind of device. in() and out() get accesses of 1, 2 or 4 bytes that lie inside one of its
  * port ranges. State for save and load is a fixed-size structure of fixed-width little-endian
  * fields whose layout @version names; load() checks every field and returns -EINVAL for one that
- * cannot be.
+ * cannot be. A device that saved other layouts before has load_old(), which takes those of lower
+ * versions, checks the size too, and fills in what they lack.
  */
 struct device_ops {
 	const char *name;
@@ -58,6 +59,7 @@ struct device_ops {
 	u16 state_size; /* 0: nothing to save */
 	void (*save)(const struct device *dev, void *state);
 	int (*load)(struct device *dev, const void *state);
+	int (*load_old)(struct device *dev, u16 version, const void *state, size_t size);
 };
 
 extern const struct device_ops dev_serial, dev_rtc, dev_reset, dev_pm, dev_exit;
@@ -86,9 +88,18 @@ bool devices_serial_listening(struct devices *devs);
 /* Press the power button. */
 void devices_power_button(struct devices *devs);
 
+/* Tell the guest that there is another generation id (vmm/vmgenid.h), after it was written. */
+void devices_generation_changed(struct devices *devs);
+
 /* For the table's users: number of devices, and each one (for save, load and tests). */
 unsigned int devices_count(const struct devices *devs);
 struct device *devices_get(struct devices *devs, unsigned int i);
+
+/*
+ * Load the @size bytes at @state, saved by this or an older version of the device. -EINVAL: they
+ * cannot be such a state; -EOPNOTSUPP: a newer version saved them. The device is then as it was.
+ */
+int device_load(struct device *dev, u16 version, const void *state, size_t size);
 
 /*
  * For devices: drive the interrupt line, telling the host of changes only. (A system call for each
@@ -100,5 +111,6 @@ void device_irq(struct device *dev, u32 gsi, bool level);
 size_t dev_serial_input(struct device *dev, const u8 *data, size_t len);
 bool dev_serial_listening(const struct device *dev);
 void dev_pm_press(struct device *dev);
+void dev_pm_generation_changed(struct device *dev);
 
 #endif

@@ -9,7 +9,9 @@
  *   0x00010000  RAM
  *   0x0009fc00  reserved: where a PC keeps its extended BIOS area
  *   0x000a0000  reserved: legacy video hole (plain RAM here, told to nobody)
- *   0x000e0000  reserved: ACPI tables, MEMMAP_ACPI_START to 1 MiB
+ *   0x000e0000  reserved: ACPI tables, MEMMAP_ACPI_START to 1 MiB; among them
+ *   0x000ef000    the generation id (vmm/vmgenid.h), alone in its page. Not from 0xf0000 on, where
+ *                 kernels look for tables of other kinds and might take a random number for one.
  *   0x00100000  RAM up to the end of space slot 0 (mm/space.h)
  *   0xc0000000  PCI hole: nothing yet
  *   0xfec00000  I/O APIC          \  in the kernel's KVM
@@ -40,6 +42,7 @@
 #define MEMMAP_LOW_END	    0x9fc00u
 #define MEMMAP_LOW_RESERVED 0xa0000u
 #define MEMMAP_ACPI_START   0xe0000u
+#define MEMMAP_VMGENID	    0xef000u
 #define MEMMAP_ACPI_END	    0x100000u
 #define MEMMAP_HIGH_START   0x100000u
 #define MEMMAP_IOAPIC	    0xfec00000u

@@ -12,6 +12,7 @@
 #include "vmm/cpuid.h"
 #include "vmm/memmap.h"
 #include "vmm/vcpu.h"
+#include "vmm/vmgenid.h"
 
 /* What the devices ask of the machine: struct device_host on top of KVM and struct vm_host. */
 
@@ -190,6 +191,17 @@ static int create_vcpus(struct vm *vm, struct err *err)
 	return ret;
 }
 
+/* Each machine has an id of its own, one that was reset included. */
+static int set_generation(struct vm *vm, struct err *err)
+{
+	u8 id[VMGENID_SIZE];
+	int ret = vmgenid_new(id);
+
+	if (!ret)
+		ret = vmgenid_set(vm->space, vm->mem, id);
+	return ret ? err_set(err, ret, "generation id: %s", strerror(-ret)) : 0;
+}
+
 static int load_guest(struct vm *vm, struct err *err)
 {
 	struct boot_source src = {
@@ -199,6 +211,8 @@ static int load_guest(struct vm *vm, struct err *err)
 	};
 	int ret = acpi_build(vm->space, vm->cfg.nr_cpus, &src.rsdp, err);
 
+	if (!ret)
+		ret = set_generation(vm, err);
 	if (!ret)
 		ret = boot_load(vm->space, &src, &vm->entry, err);
 	return ret;
