@@ -260,6 +260,8 @@ static int begin_elsewhere(struct merge *m, const char *to)
 		ret = -EEXIST;
 	if (ret) {
 		close(s.dirfd);
+		if (s.made_dir)
+			rmdir(to);
 		return err_set(m->err, ret, "%s: %s", to,
 			       newest ? "holds an image already (name another directory)"
 				      : strerror(-ret));

@@ -17,7 +17,7 @@ expect "cpus is no number" 2 "--cpus two: not a number" "$QUIRE" run --kernel x 
 expect "unknown backing" 2 "--backing paper: unknown value" "$QUIRE" run --kernel x --backing paper
 expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
 expect "--help" 0 "" "$QUIRE" --help
-for command in run ps pause resume powerdown quit stats limit reclaim qmp doctor; do
+for command in run ps pause resume powerdown quit stats limit reclaim image qmp doctor; do
 	expect "$command --help" 0 "" "$QUIRE" $command --help
 	grep -q "^usage: quire $command" "$OUT" || not_ok "$command --help" "no usage line"
 done
@@ -47,6 +47,20 @@ expect "a limit beyond numbers" 2 "limit: 9000000T: not a size" "$QUIRE" limit v
 expect "reclaim of whom" 2 "reclaim: needs a guest's name and a size" "$QUIRE" reclaim vm
 expect "reclaim of no size" 2 "reclaim: all: not a size" "$QUIRE" reclaim vm all
 expect "limit of nobody" 1 "no guest is named nobody" "$QUIRE" limit nobody 32M
+
+# --- images of guests ---
+expect "image without an action" 2 "image: what with it" "$QUIRE" image
+expect "image with another" 2 "image: shrink: unknown action" "$QUIRE" image shrink x
+expect "image of nothing" 2 "image verify: needs the directory" "$QUIRE" image verify
+expect "image info of none" 1 "$WORK/none: cannot open it" "$QUIRE" image info "$WORK/none"
+mkdir "$WORK/image"
+expect "image verify of an empty directory" 1 "no image of a guest" "$QUIRE" image verify "$WORK/image"
+expect "image flatten of an empty directory" 1 "no image of a guest" "$QUIRE" image flatten "$WORK/image" \
+	--to "$WORK/flat"
+check "nothing was made for it" test ! -e "$WORK/flat"
+seq 1000 >"$WORK/image/00000001.link"
+expect "image verify of a text" 1 "00000001.link: not a link" "$QUIRE" image verify "$WORK/image"
+expect "image link that is no number" 2 "--link last: not a number" "$QUIRE" image flatten x --link last
 
 # --- bad images and files: status 1 ---
 printf 'not a kernel at all, but long enough to look at: %s\n' "$(seq 1000)" >"$WORK/text"

@@ -175,7 +175,7 @@ static void test_cuts(void **state)
 	cut_everywhere(2);
 }
 
-/* Something behind it, and holes in place of its pages, as a file system may leave after a crash. */
+/* Something behind it, and holes in it, as a file system may leave after a crash. */
 static void test_more_and_less(void **state)
 {
 	static const u8 more[300];
@@ -268,6 +268,7 @@ static void test_forged(void **state)
 	REFUSED(f.header.parent_id.byte[3] ^= 1);
 	REFUSED(f.header.nr_pages = 0);
 	REFUSED(f.header.nr_pages = NR - 1);
+	REFUSED(f.header.nr_pages = NR + 1); /* its parent has fewer */
 	REFUSED(f.header.nr_pages = UINT32_MAX);
 	REFUSED(f.footer.size++);
 	REFUSED(f.footer.zero = 1);

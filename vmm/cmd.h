@@ -24,6 +24,7 @@ int cmd_qmp(int argc, char **argv);
 int cmd_stats(int argc, char **argv); /* cmd_memory.c */
 int cmd_limit(int argc, char **argv);
 int cmd_reclaim(int argc, char **argv);
+int cmd_image(int argc, char **argv); /* cmd_image.c */
 
 /*
  * Print "quire: " and the sentence on stderr; returns CMD_FAILED, or cmd_usage_error() CMD_USAGE.

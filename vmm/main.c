@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* quire: the table of sub-commands. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ static const struct {
 	{"stats", cmd_stats, "NAME", "what a guest and its VMM are doing"},
 	{"limit", cmd_limit, "NAME SIZE", "change how much memory a guest may occupy"},
 	{"reclaim", cmd_reclaim, "NAME SIZE", "push so much of a guest's memory out now"},
+	{"image", cmd_image, "ACTION DIR", "look after images of guests"},
 	{"qmp", cmd_qmp, "NAME COMMAND [JSON]", "send one QMP command"},
 	{"doctor", cmd_doctor, "", "what this host's KVM can do"},
 };
@@ -51,6 +53,8 @@ int main(int argc, char **argv)
 {
 	struct err err;
 
+	/* a file that may not grow is an error where it is written, not the end of the guest */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		print_help(stderr);
 		return CMD_USAGE;
