@@ -15,6 +15,20 @@
 
 #define BUFFER_SIZE (IMAGE_OUT_SIZE + PAGE_SIZE)
 
+void *image_map(u64 size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+void image_unmap(void *at, u64 size)
+{
+	if (at)
+		munmap(at, size);
+}
+
 int image_out_init(struct image_out *out, int fd, bool no_sync)
 {
 	struct rlimit most;
@@ -23,11 +37,9 @@ int image_out_init(struct image_out *out, int fd, bool no_sync)
 	/* a write beyond the process's limit would not only fail, but kill it */
 	if (!getrlimit(RLIMIT_FSIZE, &most) && most.rlim_cur != RLIM_INFINITY)
 		out->limit = MIN(out->limit, (u64)most.rlim_cur);
-	out->buffer = mmap(NULL, BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			   -1, 0);
-	if (out->buffer != MAP_FAILED)
+	out->buffer = image_map(BUFFER_SIZE);
+	if (out->buffer)
 		return 0;
-	out->buffer = NULL;
 	close(fd);
 	out->fd = -1;
 	return -ENOMEM;
@@ -35,8 +47,7 @@ int image_out_init(struct image_out *out, int fd, bool no_sync)
 
 void image_out_fini(struct image_out *out)
 {
-	if (out->buffer)
-		munmap(out->buffer, BUFFER_SIZE);
+	image_unmap(out->buffer, BUFFER_SIZE);
 	if (out->fd >= 0)
 		close(out->fd);
 	out->buffer = NULL;

@@ -7,7 +7,6 @@
  * and must not have one of them where the other was.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mm/image_write.h"
@@ -24,7 +23,7 @@
 
 static struct image_entry *entry_of(struct image_writer *w, page_no no)
 {
-	return &w->region[no >> IMAGE_REGION_SHIFT][no % IMAGE_REGION_PAGES];
+	return &w->entry[no];
 }
 
 static u64 make_slot(page_no no, const struct codec_sum *sum)
@@ -53,7 +52,7 @@ static int grow(struct image_writer *w)
 	u64 *old = w->slot, nr_old = old ? (u64)1 << w->slot_bits : 0;
 	u32 bits = old ? w->slot_bits + 1 : FIRST_SLOT_BITS;
 
-	w->slot = calloc((u64)1 << bits, sizeof(*w->slot));
+	w->slot = image_map(sizeof(*w->slot) << bits);
 	if (!w->slot) {
 		w->slot = old;
 		return -ENOMEM;
@@ -63,7 +62,7 @@ static int grow(struct image_writer *w)
 	for (u64 i = 0; i < nr_old; i++)
 		if (old[i])
 			insert(w, (u32)old[i] - 1, &entry_of(w, (u32)old[i] - 1)->sum);
-	free(old);
+	image_unmap(old, nr_old * sizeof(*old));
 	return 0;
 }
 
@@ -130,26 +129,12 @@ static bool has_packed(struct image_writer *w, const struct image_entry *e,
 
 /* ---- Entries ---- */
 
-/* The first error ends it all. */
-static int fail(struct image_writer *w, int ret)
+static void set_entry(struct image_writer *w, page_no no, const struct image_entry *entry)
 {
-	if (!w->out.error)
-		w->out.error = ret;
-	return w->out.error;
-}
-
-static int set_entry(struct image_writer *w, page_no no, const struct image_entry *entry)
-{
-	struct image_entry **region = &w->region[no >> IMAGE_REGION_SHIFT];
-
-	if (!*region)
-		*region = calloc(IMAGE_REGION_PAGES, sizeof(**region));
-	if (!*region)
-		return fail(w, -ENOMEM);
 	ASSERT(!entry_of(w, no)->place);
 	*entry_of(w, no) = *entry;
+	w->count[no >> IMAGE_REGION_SHIFT]++;
 	w->total.pages++;
-	return 0;
 }
 
 static int put_pattern(struct image_writer *w, page_no no, u64 value)
@@ -160,16 +145,15 @@ static int put_pattern(struct image_writer *w, page_no no, u64 value)
 	if (!value && !w->header.parent)
 		return 0;
 	w->total.patterns++;
-	return set_entry(w, no, &entry);
+	set_entry(w, no, &entry);
+	return 0;
 }
 
 static int put_shared(struct image_writer *w, page_no no, const struct image_entry *known)
 {
-	/* a copy: what it points to may move */
-	struct image_entry entry = *known;
-
 	w->total.shared++;
-	return set_entry(w, no, &entry);
+	set_entry(w, no, known);
+	return 0;
 }
 
 /* A page whose data comes next in the file. */
@@ -180,13 +164,13 @@ static int put_own(struct image_writer *w, page_no no, enum image_kind kind, u32
 		.place = image_place(kind, image_out_at(&w->out), size),
 		.sum = *sum,
 	};
-	int ret = set_entry(w, no, &entry);
 
-	if (ret)
-		return ret;
+	set_entry(w, no, &entry);
 	w->total.raw += kind == IMAGE_RAW;
-	if (remember(w, no, sum))
-		return fail(w, -ENOMEM);
+	if (remember(w, no, sum)) {
+		w->out.error = -ENOMEM;
+		return -ENOMEM;
+	}
 	return image_out_advance(&w->out, size);
 }
 

@@ -59,11 +59,10 @@ int image_lock_dir(const char *dir, int *dirfd, bool *made, struct err *err)
 static void free_writer(struct image_writer *w)
 {
 	image_out_fini(&w->out);
-	if (w->region)
-		for (u32 i = 0; i < image_nr_regions(w->header.nr_pages); i++)
-			free(w->region[i]);
-	free(w->region);
-	free(w->slot);
+	image_unmap(w->entry, w->header.nr_pages * sizeof(*w->entry));
+	if (w->slot)
+		image_unmap(w->slot, sizeof(*w->slot) << w->slot_bits);
+	free(w->count);
 	if (w->dirfd >= 0)
 		close(w->dirfd);
 	free(w->dir);
@@ -92,10 +91,11 @@ static struct image_writer *alloc_writer(const struct image_writer_start *s)
 		.header = s->header,
 		.out = {.fd = -1},
 		.total = {.number = s->header.number},
-		.region = calloc(image_nr_regions(s->header.nr_pages), sizeof(*w->region)),
+		.entry = image_map(s->header.nr_pages * sizeof(*w->entry)),
+		.count = calloc(image_nr_regions(s->header.nr_pages), sizeof(*w->count)),
 	};
 	snprintf(w->tmp, sizeof(w->tmp), "%s", s->tmp);
-	if (w->dir && w->region)
+	if (w->dir && w->entry && w->count)
 		return w;
 	free_writer(w);
 	return NULL;
@@ -199,19 +199,19 @@ int image_begin(struct image_writer **out, const char *dir, const struct image_w
 
 /* ---- Ending ---- */
 
-/* The entries of a region without those that are not there. Returns their number. */
-static u32 pack_region(const struct image_entry *from, struct image_index *index)
+/* The entries of a region without those that are not there. */
+static void pack_region(const struct image_writer *w, u32 region, struct image_index *index)
 {
-	u32 count = 0;
+	u32 first = region << IMAGE_REGION_SHIFT, count = 0;
 
 	memset(index->present, 0, sizeof(index->present));
-	for (u32 i = 0; i < IMAGE_REGION_PAGES; i++) {
-		if (!from[i].place)
+	for (u32 i = 0; i < MIN(IMAGE_REGION_PAGES, w->header.nr_pages - first); i++) {
+		if (!w->entry[first + i].place)
 			continue;
 		index->present[i / 64] |= (u64)1 << i % 64;
-		index->entry[count++] = from[i];
+		index->entry[count++] = w->entry[first + i];
 	}
-	return count;
+	ASSERT(count == w->count[region]);
 }
 
 /* Index blocks and the root. */
@@ -222,14 +222,15 @@ static int write_index(struct image_writer *w, struct image_footer *f)
 	struct image_region *root;
 
 	for (u32 i = 0; i < all; i++)
-		f->nr_regions += w->region[i] != NULL;
+		f->nr_regions += w->count[i] != 0;
 	root = malloc((u64)f->nr_regions * sizeof(*root) + 1);
 	if (root && index) {
 		for (u32 i = 0, n = 0; i < all; i++) {
-			if (!w->region[i])
+			if (!w->count[i])
 				continue;
 			root[n].region = i;
-			root[n].count = pack_region(w->region[i], index);
+			root[n].count = w->count[i];
+			pack_region(w, i, index);
 			root[n].at = image_out_at(&w->out);
 			root[n].sum = image_sum(index, image_index_size(root[n].count));
 			image_out_append(&w->out, index, image_index_size(root[n++].count));

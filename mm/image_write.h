@@ -61,7 +61,8 @@ struct image_writer {
 	struct image_header header;
 	struct image_out out;
 	struct image_written total;
-	struct image_entry **region; /* entries of each, or NULL while it has none */
+	struct image_entry *entry; /* of each page of the guest; untouched memory costs nothing */
+	u16 *count;		   /* pages of each region that are there */
 	/*
 	 * Pages with data of their own, by checksum: page number + 1 in the low half, more of the
 	 * sum in the high one. 1 << slot_bits of them, at most half of them used.
@@ -69,6 +70,10 @@ struct image_writer {
 	u64 *slot;
 	u32 slot_bits, nr_slots;
 };
+
+/* Zeroed memory that is resident as it is touched, and goes back to the kernel. NULL: none left. */
+void *image_map(u64 size);
+void image_unmap(void *at, u64 size);
 
 /* How a link is to be begun by those who know what they do. */
 struct image_writer_start {
