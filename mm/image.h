@@ -14,9 +14,9 @@
  * and never changes. Whoever has it open can go on reading it after it was replaced or removed. The
  * layout is in docs/FORMATS.md.
  *
- * A page is found in constant time in each link, without reading anything else of the file: the
- * root has one place for each 256 pages, an index block has one entry for each page. A page that a
- * link does not have is looked for in its parent.
+ * A page is found without reading anything else of the file: the root says where the index block of
+ * each 256 pages is (one step where the link has all of them, else a binary search), the index
+ * block where the page is. A page that a link does not have is looked for in its parent.
  *
  * Always true of what a reader returns: every byte it depends on was covered by a checksum that
  * matched. An image is untrusted: lengths and places are checked before use, whatever is wrong is
@@ -35,6 +35,10 @@
 /* The first version of the format. A reader takes this one and all before it. */
 #define IMAGE_VERSION 1
 
+/* State and configuration are no larger, so that an image cannot have all memory taken for them. */
+#define IMAGE_MAX_STATE	 ((u32)(256 * MiB))
+#define IMAGE_MAX_CONFIG ((u32)MiB)
+
 /* How the contents of a page are kept. */
 enum image_kind {
 	IMAGE_NONE,    /* this link does not have the page */
@@ -48,7 +52,7 @@ struct image_block {
 	enum image_kind kind;
 	u32 size;	      /* of data: 1 to 4096; 0 for a pattern */
 	u64 value;	      /* of a pattern */
-	struct codec_sum sum; /* of the page's 4096 bytes */
+	struct codec_sum sum; /* of the page's 4096 bytes; not looked at where a pattern is put */
 	const void *data;
 };
 
@@ -94,9 +98,9 @@ int image_put_block(struct image_writer *w, page_no no, const struct image_block
 u64 image_writer_bytes(const struct image_writer *w);
 
 /*
- * Make it visible: @state and @config (opaque to the image; the machine's state and a JSON text)
- * become part of it. On failure, as after image_abort(), the chain is as it was before
- * image_begin(). Either way @w is gone.
+ * Make it visible: @state and @config (opaque to the image; the machine's state and a JSON text, no
+ * larger than the limits above) become part of it. On failure, as after image_abort(), the chain is
+ * as it was before image_begin(). Either way @w is gone.
  */
 int image_commit(struct image_writer *w, const void *state, u32 state_size, const char *config,
 		 struct image_written *written, struct err *err);

@@ -119,6 +119,8 @@ static int check_footer(const struct image_link *link, u64 size, struct err *err
 	    !range_fits(f->state_at, f->state_size, limit) ||
 	    !range_fits(f->config_at, f->config_size, limit))
 		return damaged(link, "its footer points out of the file", err);
+	if (f->state_size > IMAGE_MAX_STATE || f->config_size > IMAGE_MAX_CONFIG)
+		return damaged(link, "its state or configuration is too large", err);
 	return 0;
 }
 

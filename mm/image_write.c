@@ -260,6 +260,7 @@ static int write_end(struct image_writer *w, const void *state, u32 state_size, 
 		.header_sum = image_sum(&w->header, sizeof(w->header)),
 	};
 
+	ASSERT(state_size <= IMAGE_MAX_STATE && strlen(config) <= IMAGE_MAX_CONFIG);
 	write_index(w, &f);
 	f.state_at = image_out_at(&w->out);
 	image_out_append(&w->out, state, state_size);
