@@ -88,8 +88,9 @@ int image_begin(struct image_writer **out, const char *dir, const struct image_w
 /*
  * Add a page: in any order, each at most once. image_put() compresses it; image_put_block() takes
  * it as it is kept elsewhere. Contents that were added before take no space again: they are found
- * by checksum and compared. In a base, zeros are left out. The first failure is kept: nothing more
- * is written then, and image_commit() returns it.
+ * by checksum and compared. In a base, zeros are left out. The page must not change meanwhile: it
+ * would not match its checksum. The first failure is kept: nothing more is written then, and
+ * image_commit() returns it.
  */
 int image_put(struct image_writer *w, page_no no, const void *page);
 int image_put_block(struct image_writer *w, page_no no, const struct image_block *block);
