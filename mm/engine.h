@@ -4,7 +4,10 @@
  *
  *   mem.c      birth, limits, statistics, death
  *   arm.c      from watching to being in charge
- *   fault.c    pages come in, in handler threads
+ *   fault.c    what userfaultfd reports, answered in handler threads
+ *   fill.c     pages come in
+ *   ahead.c    pages of a restored guest come in before it asks
+ *   snap.c     live copies of guest memory
  *   evict.c    pages go out: chosen, unmapped, stored, discarded
  *   age.c      references: unmap and see who comes back; the working set
  *   reclaim.c  the threads that decide how much must go, and when
@@ -34,6 +37,9 @@
 #include "mm/space.h"
 #include "mm/trace_file.h"
 #include "mm/uffd.h"
+
+struct snap;
+struct ahead;
 
 #define MAX_HANDLERS	 4
 #define MAX_TRACE_WINDOW 4096
@@ -105,6 +111,13 @@ struct mem {
 	double sample_credit;
 	u64 random;
 
+	/* live copies and restored guests */
+	struct snap *snap;	  /* NULL: no copy is being made */
+	pthread_cond_t snap_room; /* it can take more */
+	bool no_ahead;		  /* pages that nobody waits for must not come in now */
+	struct ahead *ahead;	  /* constant while threads run */
+	u64 *written;		  /* pages that mem_write() wrote; NULL: nobody asked yet */
+
 	/* control */
 	struct tuner_promotions promotions;
 	struct tuner_stall stall;
@@ -153,6 +166,9 @@ void mem_tell(struct mem *m, enum mem_event_kind kind);
 /* The guest cannot go on: cut it off and say why. */
 void mem_fail(struct mem *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* From whatever stage to being armed. Called without locks. */
+int mem_come_up(struct mem *m, struct err *err);
+
 /* ---- arm.c ---- */
 
 /* Take charge of guest memory. Does nothing the second time. Called without locks. */
@@ -163,8 +179,22 @@ int mem_arm(struct mem *m, struct err *err);
 int fault_start(struct mem *m, struct err *err);
 void fault_stop(struct mem *m);
 
+/* Pages [no, no + n) are about to come in: the next fault of a stream is expected behind them. */
+void fault_took(struct mem *m, page_no no, u32 n);
+
+/* ---- fill.c (more in mm/fill.h) ---- */
+
 /* Bring a page in for the VMM itself. Under lock, which is let go of meanwhile. */
 int fault_in(struct mem *m, page_no no, bool write);
+
+/* ---- ahead.c ---- */
+
+/* Only where there is an image. Armed, before vCPUs run. */
+int ahead_start(struct mem *m, struct err *err);
+void ahead_stop(struct mem *m);
+
+/* The guest asked for a page. Under lock. */
+void ahead_touched(struct mem *m, page_no no);
 
 /* ---- evict.c ---- */
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "mm/engine.h"
+#include "mm/image.h"
 #include "mm/inject.h"
 
 #define BATCH 64
@@ -33,7 +34,7 @@
 /* Descriptors looked at in one search for kept copies to drop. */
 #define SHED_SCAN 4096
 
-enum outcome { OUT_STORED, OUT_CLEAN, OUT_REFUSED };
+enum outcome { OUT_STORED, OUT_CLEAN, OUT_AS_IN_IMAGE, OUT_REFUSED };
 
 struct evict_batch {
 	u32 n;
@@ -211,6 +212,8 @@ static enum outcome store_one(struct mem *m, struct evict_batch *b, u32 i)
 	if (b->had[i])
 		store_drop(m->store, b->had[i]);
 	b->had[i] = b->ids[i] = STORE_NONE;
+	if (m->cfg.origin && image_same(m->cfg.origin, b->nos[i], page))
+		return OUT_AS_IN_IMAGE;
 	if (store_is_full(m) || store_put(m->store, page, &b->ids[i]))
 		return OUT_REFUSED;
 	return OUT_STORED;
@@ -239,23 +242,29 @@ static void store_batch(struct mem *m, struct evict_batch *b)
 /* It would gain nothing, or there was no memory for it: back to the guest. */
 static void refuse(struct mem *m, page_no no)
 {
+	m->refused++;
+	if (m->pages.page[no].protect & PAGE_PROTECT_CHECKPOINT) {
+		page_move(&m->pages, no, PAGE_IDLE); /* it must not be mapped writable */
+		return;
+	}
 	page_move(&m->pages, no, PAGE_RESIDENT);
 	m->pages.page[no].flags |= PAGE_F_LISTED;
 	policy_loaded(m->policy, no);
 	page_unprotect(&m->pages, no, PAGE_PROTECT_EVICT);
 	uffd_continue(&m->uffd, no, 1, UFFD_WRITABLE);
-	m->refused++;
 }
 
-/* The point of no return: from here on the contents are in the store alone. */
+/* The point of no return: from here on the contents are in the store, or the image, alone. */
 static void let_go(struct mem *m, page_no no, u32 id)
 {
 	u64 value;
-	bool zero = store_pattern(m->store, id, &value) && !value;
+	bool zero = !id || (store_pattern(m->store, id, &value) && !value);
 
-	m->pages.page[no].protect = 0;
+	m->pages.page[no].protect &= PAGE_PROTECT_CHECKPOINT;
+	if (!id)
+		m->pages.page[no].flags &= (u8)~PAGE_F_OWN;
 	m->pages.page[no].flags &= (u8)~PAGE_F_TRACED;
-	if (zero)
+	if (id && zero)
 		store_drop(m->store, id);
 	else
 		page_set_stored(&m->pages, no, id);
@@ -277,7 +286,7 @@ static void drop_run(struct mem *m, struct evict_batch *b, u32 i, u32 n)
 /* What is about to be the only copy is what the page holds. */
 static void check_copy(struct mem *m, struct evict_batch *b, u32 i)
 {
-	if (store_is_below(m->store, b->ids[i]))
+	if (!b->ids[i] || store_is_below(m->store, b->ids[i]))
 		return;
 	/* the host's memory may fail; the same bytes with the right checksum may not differ */
 	if (store_get(m->store, b->ids[i], b->check))

@@ -23,7 +23,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "mm/engine.h"
+#include "mm/fill.h"
+#include "mm/snap.h"
 
 /*
  * How long a handler looks for the next event before it sleeps, if looking paid off lately. Where
@@ -34,20 +35,9 @@
 
 #define EVENTS_AT_ONCE 16
 
-/* What one thread needs to fill pages. */
-struct filler {
+struct handler {
 	struct mem *mem;
-	u8 *pages;		 /* MAX_AROUND of them */
-	u32 ids[MAX_AROUND];	 /* their stored copies */
-	bool zero[MAX_AROUND];	 /* there is none, or one of zeros */
-	int results[MAX_AROUND]; /* 0: filled and mapped */
-};
-
-/* A fill under way: [first, first + n) are FILLING and ours. */
-struct fill {
-	page_no first;
-	u32 n;
-	bool write; /* the access to the first page was a write */
+	struct filler *filler;
 };
 
 /* ---- Streams ---- */
@@ -85,71 +75,11 @@ static u32 width_at(struct mem *m, page_no no)
 	return MIN(width, m->pages.nr - no);
 }
 
-/* What was brought in ends here: the next fault of the stream is expected behind it. */
-static void stream_went(struct mem *m, page_no no, u32 n)
+void fault_took(struct mem *m, page_no no, u32 n)
 {
 	for (u32 i = 0; i < NR_STREAMS; i++)
 		if (m->streams[i].used == m->nr_faults)
 			m->streams[i].next = no + n;
-}
-
-/* ---- Mapping ---- */
-
-enum map_how { MAP_ZERO, MAP_COPY, MAP_CONTINUE };
-
-static s64 map_some(struct mem *m, enum map_how how, page_no no, u32 n, const void *from,
-		    enum uffd_mode mode)
-{
-	switch (how) {
-	case MAP_ZERO:
-		return uffd_zero(&m->uffd, no, n);
-	case MAP_COPY:
-		return uffd_copy(&m->uffd, no, n, from, mode);
-	case MAP_CONTINUE:
-		return uffd_continue(&m->uffd, no, n, mode);
-	}
-	return -EINVAL;
-}
-
-/*
- * Map all of [no, no + n). What was mapped already is as good; whoever waits for it is woken. The
- * kernel says EAGAIN while the address space is being changed, and means it. 0 or -errno.
- */
-static int map_all(struct mem *m, enum map_how how, page_no no, u32 n, const u8 *from,
-		   enum uffd_mode mode)
-{
-	u32 done = 0;
-
-	while (done < n && !atomic_load(&m->cut)) {
-		const u8 *at = from ? from + ((u64)done << PAGE_SHIFT) : NULL;
-		s64 ret = map_some(m, how, no + done, n - done, at, mode);
-
-		if (ret > 0) {
-			done += (u32)ret;
-		} else if (ret == -EEXIST) {
-			uffd_wake(&m->uffd, no + done, 1);
-			done++;
-		} else if (ret == -EAGAIN) {
-			sched_yield();
-		} else {
-			return (int)ret;
-		}
-	}
-	return 0;
-}
-
-/* The page has been seen in use, and is mapped. Under lock. */
-static void note_use(struct mem *m, page_no no)
-{
-	struct page *p = &m->pages.page[no];
-
-	p->seen = age_now();
-	if (p->flags & PAGE_F_LISTED) {
-		policy_touched(m->policy, no);
-	} else {
-		p->flags |= PAGE_F_LISTED;
-		policy_loaded(m->policy, no);
-	}
 }
 
 /* ---- Soft faults ---- */
@@ -190,10 +120,11 @@ static void rescue(struct mem *m, page_no no, u64 now)
 {
 	struct page *p = &m->pages.page[no];
 
+	snap_before_change(m, no);
 	if (p->flags & PAGE_F_SAMPLED)
 		age_sample_touched(m, no, now);
 	page_move(&m->pages, no, PAGE_RESIDENT);
-	note_use(m, no);
+	fill_note_use(m, no);
 	m->rescued++;
 }
 
@@ -205,11 +136,11 @@ static int serve_soft(struct mem *m, const struct uffd_event *ev)
 
 	for (u32 i = 0; i < n; i++)
 		rescue(m, ev->no + i, now);
-	stream_went(m, ev->no, n);
+	fault_took(m, ev->no, n);
 	m->around += n - 1;
 	age_returned(m);
 	trace_reference(m, ev->no, ev->write);
-	return map_all(m, MAP_CONTINUE, ev->no, n, NULL, mode);
+	return fill_map(m, MAP_CONTINUE, ev->no, n, NULL, mode);
 }
 
 /* ---- Write faults ---- */
@@ -218,6 +149,7 @@ static int serve_write(struct mem *m, const struct uffd_event *ev)
 {
 	struct page *p = &m->pages.page[ev->no];
 
+	snap_before_change(m, ev->no);
 	/* of a page that is mapped but not yet committed, commit_one() sees it */
 	if ((p->protect & PAGE_PROTECT_EVICT) && p->state != PAGE_FILLING)
 		evict_forget_copy(m, ev->no);
@@ -229,187 +161,35 @@ static int serve_write(struct mem *m, const struct uffd_event *ev)
 
 /* ---- Fills ---- */
 
-static bool fillable(const struct mem *m, page_no no)
-{
-	enum page_state state = m->pages.page[no].state;
-
-	return state == PAGE_ABSENT || state == PAGE_STORED;
-}
-
-static bool is_below(struct mem *m, page_no no)
-{
-	u32 id = m->pages.page[no].stored;
-
-	return id && store_is_below(m->store, id);
-}
-
-/*
- * How many pages from @no on to bring in together. Pages in the tier below go with others from
- * there, since one read may fetch them all; a page in memory must not wait for them.
- */
-static u32 fill_run(struct mem *m, page_no no, u32 width)
-{
-	bool below = is_below(m, no);
-	u32 n = 1;
-
-	while (n < width && fillable(m, no + n) &&
-	       !(m->pages.page[no + n].flags & PAGE_F_SAMPLED) && (below || !is_below(m, no + n)))
-		n++;
-	return n;
-}
-
-static bool is_zero(struct mem *m, u32 id)
-{
-	u64 value;
-
-	return !id || (store_pattern(m->store, id, &value) && !value);
-}
-
-/*
- * Take the pages: from here on they are ours, and count as resident. Reasons for write protection
- * are set before the pages are mapped: a write may come before they are committed. Under lock.
- */
-static void fill_begin(struct mem *m, struct filler *f, const struct fill *fill)
-{
-	for (u32 i = 0; i < fill->n; i++) {
-		page_no no = fill->first + i;
-
-		f->ids[i] = m->pages.page[no].stored;
-		f->zero[i] = is_zero(m, f->ids[i]);
-		page_move(&m->pages, no, PAGE_FILLING);
-		if (m->cfg.clean == MEM_CLEAN_PROTECT && !f->zero[i] && !(i == 0 && fill->write))
-			page_protect(&m->pages, no, PAGE_PROTECT_EVICT);
-	}
-	m->peak = MAX(m->peak, used_bytes(m));
-}
-
-/* How page @i of the fill is to be mapped. */
-enum fill_class { FILL_FAILED, FILL_ZERO, FILL_PLAIN, FILL_PROTECTED };
-
-static enum fill_class class_of(struct mem *m, const struct filler *f, const struct fill *fill,
-				u32 i)
-{
-	if (f->results[i])
-		return FILL_FAILED;
-	if (f->zero[i])
-		return FILL_ZERO;
-	if (m->cfg.clean != MEM_CLEAN_PROTECT || (i == 0 && fill->write))
-		return FILL_PLAIN;
-	return FILL_PROTECTED;
-}
-
-/* Map pages [i, i + n), which are of one class. */
-static void map_stretch(struct mem *m, struct filler *f, const struct fill *fill, u32 i, u32 n)
-{
-	enum fill_class class = class_of(m, f, fill, i);
-	int ret;
-
-	if (class == FILL_FAILED)
-		return;
-	ret = map_all(m, class == FILL_ZERO ? MAP_ZERO : MAP_COPY, fill->first + i, n,
-		      f->pages + ((u64)i << PAGE_SHIFT),
-		      class == FILL_PROTECTED ? UFFD_PROTECTED : UFFD_WRITABLE);
-	for (u32 k = i; k < i + n; k++)
-		f->results[k] = ret;
-}
-
-/*
- * Without lock. All contents are fetched before the first page is mapped: a guest that is woken
- * early only runs into the next page, and that trap costs more than all the fetching.
- */
-static void fill_fetch(struct mem *m, struct filler *f, const struct fill *fill)
-{
-	u32 n;
-
-	for (u32 i = 0; i < fill->n; i++)
-		f->results[i] = f->zero[i] ? 0
-					   : store_get(m->store, f->ids[i],
-						       f->pages + ((u64)i << PAGE_SHIFT));
-	for (u32 i = 0; i < fill->n; i += n) {
-		enum fill_class class = class_of(m, f, fill, i);
-
-		for (n = 1; i + n < fill->n && class_of(m, f, fill, i + n) == class;)
-			n++;
-		map_stretch(m, f, fill, i, n);
-	}
-}
-
-/* The page is in memory and mapped. Under lock. */
-static void commit_one(struct mem *m, const struct filler *f, const struct fill *fill, u32 i)
-{
-	page_no no = fill->first + i;
-	bool dirty = i == 0 && fill->write;
-
-	if (m->cfg.clean == MEM_CLEAN_PROTECT)
-		dirty = !(m->pages.page[no].protect & PAGE_PROTECT_EVICT);
-	page_move(&m->pages, no, PAGE_RESIDENT);
-	if (f->ids[i] && (dirty || f->zero[i]))
-		evict_forget_copy(m, no);
-	if (m->pages.page[no].flags & PAGE_F_SAMPLED)
-		age_sample_touched(m, no, now_ns());
-	note_use(m, no);
-}
-
-/*
- * Under lock. A page that could not be had goes back to where it was, and whoever waits for it is
- * woken to fault again: if it was a neighbour, it then gets its own try. Returns what became of the
- * first page.
- */
-static int fill_commit(struct mem *m, struct filler *f, const struct fill *fill)
-{
-	for (u32 i = 0; i < fill->n; i++) {
-		page_no no = fill->first + i;
-
-		if (!f->results[i]) {
-			commit_one(m, f, fill, i);
-			continue;
-		}
-		page_unprotect(&m->pages, no, PAGE_PROTECT_EVICT);
-		page_move(&m->pages, no, f->ids[i] ? PAGE_STORED : PAGE_ABSENT);
-		if (i)
-			uffd_wake(&m->uffd, no, 1);
-	}
-	pthread_cond_broadcast(&m->filled);
-	if (m->limit && used_bytes(m) > m->limit - reclaim_margin(m))
-		pthread_cond_signal(&m->wanted);
-	return f->results[0];
-}
-
-/* Under lock, which is let go of meanwhile. *@kind is what it was. */
-static int serve_fill(struct mem *m, struct filler *f, const struct uffd_event *ev, u32 width,
+static int serve_fill(struct filler *f, struct mem *m, const struct uffd_event *ev,
 		      enum mem_fault_kind *kind)
 {
-	struct fill fill = {.first = ev->no, .write = ev->write};
-	int ret;
+	struct fill_done done;
+	int ret = fill_serve(f, ev->no, ev->write, width_at(m, ev->no), &done);
 
-	fill.n = fill_run(m, ev->no, width);
-	if (!reclaim_fits(m, fill.n)) {
-		reclaim_room(m, fill.n);
-		if (!fillable(m, ev->no))
-			return -EAGAIN; /* somebody else was faster */
-		fill.n = fill_run(m, ev->no, reclaim_fits(m, fill.n) ? fill.n : 1);
-	}
-	*kind = is_below(m, ev->no) ? MEM_FAULT_TIER : MEM_FAULT_STORE;
-	if (is_zero(m, m->pages.page[ev->no].stored))
-		*kind = MEM_FAULT_ZERO;
-	fill_begin(m, f, &fill);
-	stream_went(m, ev->no, fill.n);
-	pthread_mutex_unlock(&m->lock);
-	fill_fetch(m, f, &fill);
-	pthread_mutex_lock(&m->lock);
-	ret = fill_commit(m, f, &fill);
-	if (!ret) {
-		m->around += fill.n - 1;
-		trace_reference(m, ev->no, ev->write);
-	}
-	return ret;
+	if (ret)
+		return ret;
+	*kind = done.kind;
+	m->around += done.n - 1;
+	trace_reference(m, ev->no, ev->write);
+	ahead_touched(m, ev->no);
+	return 0;
 }
 
 /* ---- One event ---- */
 
+/* It was mapped meanwhile, or the host dropped the mapping. */
+static int serve_resident(struct mem *m, const struct uffd_event *ev)
+{
+	snap_before_change(m, ev->no);
+	return fill_map(m, MAP_CONTINUE, ev->no, 1, NULL, UFFD_WRITABLE);
+}
+
 static int serve(struct mem *m, struct filler *f, const struct uffd_event *ev,
 		 enum mem_fault_kind *kind)
 {
+	if (!snap_ready(m, MAX_AROUND))
+		return -EAGAIN;
 	*kind = MEM_FAULT_SOFT;
 	if (ev->protected) {
 		*kind = MEM_FAULT_WRITE;
@@ -418,12 +198,12 @@ static int serve(struct mem *m, struct filler *f, const struct uffd_event *ev,
 	switch ((enum page_state)m->pages.page[ev->no].state) {
 	case PAGE_ABSENT:
 	case PAGE_STORED:
-		return serve_fill(m, f, ev, width_at(m, ev->no), kind);
+		return serve_fill(f, m, ev, kind);
 	case PAGE_IDLE:
 	case PAGE_EVICTING:
 		return serve_soft(m, ev);
 	case PAGE_RESIDENT:
-		return map_all(m, MAP_CONTINUE, ev->no, 1, NULL, UFFD_WRITABLE);
+		return serve_resident(m, ev);
 	case PAGE_FILLING:
 	case PAGE_NR_STATES:
 		break;
@@ -432,9 +212,13 @@ static int serve(struct mem *m, struct filler *f, const struct uffd_event *ev,
 	return 0;
 }
 
-static void explain(struct mem *m, page_no no, int ret)
+/* @why: what the image said, if it was the image. */
+static void explain(struct mem *m, page_no no, int ret, const struct err *why)
 {
-	if (ret == -EBADMSG)
+	if (why->text[0])
+		mem_fail(m, "page %u: %s (the guest was stopped; nothing wrong was given to it)",
+			 no, why->text);
+	else if (ret == -EBADMSG)
 		mem_fail(m,
 			 "page %u came back from the store with a wrong checksum (the guest was "
 			 "stopped; nothing wrong was given to it)",
@@ -460,39 +244,23 @@ static void count_fault(struct mem *m, enum mem_fault_kind kind, u64 ns)
 	}
 }
 
-static void handle(struct filler *f, const struct uffd_event *ev, u64 since)
+static void handle(struct handler *h, const struct uffd_event *ev, u64 since)
 {
-	struct mem *m = f->mem;
+	struct mem *m = h->mem;
 	enum mem_fault_kind kind = MEM_NR_FAULT_KINDS;
 	int ret;
 
 	pthread_mutex_lock(&m->lock);
 	do {
-		ret = atomic_load(&m->cut) ? 0 : serve(m, f, ev, &kind);
+		ret = atomic_load(&m->cut) ? 0 : serve(m, h->filler, ev, &kind);
 	} while (ret == -EAGAIN);
 	if (!ret)
 		count_fault(m, kind, now_ns() - since);
 	pthread_mutex_unlock(&m->lock);
 	if (ret)
-		explain(m, ev->no, ret);
+		explain(m, ev->no, ret, filler_why(h->filler));
 	if (atomic_load(&m->cut))
 		uffd_wake(&m->uffd, ev->no, 1);
-}
-
-/* ---- The VMM's own accesses ---- */
-
-int fault_in(struct mem *m, page_no no, bool write)
-{
-	struct uffd_event ev = {.no = no, .write = write};
-	enum mem_fault_kind kind;
-	struct filler f = {.mem = m, .pages = aligned_alloc(PAGE_SIZE, PAGE_SIZE)};
-	int ret;
-
-	if (!f.pages)
-		return -ENOMEM;
-	ret = fillable(m, no) ? serve_fill(m, &f, &ev, 1, &kind) : 0;
-	free(f.pages);
-	return ret == -EAGAIN ? 0 : ret;
 }
 
 /* ---- Threads ---- */
@@ -525,8 +293,8 @@ static u32 next_events(struct mem *m, struct uffd_event *events, struct spin *sp
 
 static void *handler(void *arg)
 {
-	struct filler *f = arg;
-	struct mem *m = f->mem;
+	struct handler *h = arg;
+	struct mem *m = h->mem;
 	struct uffd_event events[EVENTS_AT_ONCE];
 	struct epoll_event ready;
 	int ep = epoll_create1(EPOLL_CLOEXEC);
@@ -542,32 +310,32 @@ static void *handler(void *arg)
 		u64 since = now_ns();
 
 		for (u32 i = 0; i < n; i++)
-			handle(f, &events[i], since);
+			handle(h, &events[i], since);
 		if (n)
 			spin.last = now_ns();
 		else
 			epoll_wait(ep, &ready, 1, -1);
 	}
 	close(ep);
-	free(f->pages);
-	free(f);
+	filler_destroy(h->filler);
+	free(h);
 	return NULL;
 }
 
 static int start_one(struct mem *m)
 {
-	struct filler *f = calloc(1, sizeof(*f));
+	struct handler *h = calloc(1, sizeof(*h));
 	int ret = -ENOMEM;
 
-	if (!f)
+	if (!h)
 		return -ENOMEM;
-	f->mem = m;
-	f->pages = aligned_alloc(PAGE_SIZE, MAX_AROUND * PAGE_SIZE);
-	if (f->pages)
-		ret = mem_thread(&m->handlers[m->nr_handlers], "faults", handler, f);
+	h->mem = m;
+	h->filler = filler_create(m);
+	if (h->filler)
+		ret = mem_thread(&m->handlers[m->nr_handlers], "faults", handler, h);
 	if (ret) {
-		free(f->pages);
-		free(f);
+		filler_destroy(h->filler);
+		free(h);
 		return ret;
 	}
 	m->nr_handlers++;

@@ -23,12 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mm/engine.h"
+#include "mm/fill.h"
+#include "mm/snap.h"
 #include "mm/swapfile.h"
 
 const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
 	[MEM_FAULT_ZERO] = "zero", [MEM_FAULT_SOFT] = "soft",	[MEM_FAULT_STORE] = "store",
-	[MEM_FAULT_TIER] = "tier", [MEM_FAULT_WRITE] = "write",
+	[MEM_FAULT_TIER] = "tier", [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
 };
 
 u64 now_ns(void)
@@ -92,7 +93,7 @@ void mem_fail(struct mem *m, const char *fmt, ...)
 
 static bool is_wanted(const struct mem_config *cfg)
 {
-	return cfg->limit || cfg->proactive != MEM_PROACTIVE_OFF || cfg->trace;
+	return cfg->limit || cfg->origin || cfg->proactive != MEM_PROACTIVE_OFF || cfg->trace;
 }
 
 static int check_limit(u64 limit, u64 limit_min, struct err *err)
@@ -121,6 +122,7 @@ static void init_locks(struct mem *m)
 	pthread_cond_init(&m->filled, &attr);
 	pthread_cond_init(&m->wanted, &attr);
 	pthread_cond_init(&m->tick, &attr);
+	pthread_cond_init(&m->snap_room, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -239,17 +241,25 @@ int mem_start(struct mem *m, struct err *err)
 
 	if (m->prepared && !m->has_manager)
 		ret = reclaim_start(m, err);
-	return ret;
+	/* what is absent must not be taken for zeros, not even once */
+	if (!ret && m->cfg.origin)
+		ret = mem_arm(m, err);
+	return ret ? ret : ahead_start(m, err);
 }
 
-/* From whatever stage to being watched, or armed. */
-static int come_up(struct mem *m, bool armed, struct err *err)
+/* From whatever stage to being watched. */
+static int watch_it(struct mem *m, struct err *err)
 {
 	int ret = prepare(m, err);
 
-	if (!ret)
-		ret = mem_start(m, err);
-	return ret || !armed ? ret : mem_arm(m, err);
+	return ret ? ret : mem_start(m, err);
+}
+
+int mem_come_up(struct mem *m, struct err *err)
+{
+	int ret = watch_it(m, err);
+
+	return ret ? ret : mem_arm(m, err);
 }
 
 /* ---- Death ---- */
@@ -279,6 +289,7 @@ static void stop_threads(struct mem *m)
 	pthread_mutex_unlock(&m->lock);
 	/* it stays readable: every handler sees it */
 	ASSERT(m->stop_fd < 0 || write(m->stop_fd, &one, sizeof(one)) == sizeof(one));
+	ahead_stop(m);
 	reclaim_stop(m);
 	fault_stop(m);
 }
@@ -291,6 +302,7 @@ void mem_destroy(struct mem *m)
 	if (m->trace)
 		trace_close(m->trace); /* of the last tenth of a second a failure stays unheard */
 	free(m->window);
+	free(m->written);
 	evict_fini(m);
 	age_fini(m);
 	policy_destroy(m->policy);
@@ -305,6 +317,7 @@ void mem_destroy(struct mem *m)
 	pthread_cond_destroy(&m->filled);
 	pthread_cond_destroy(&m->wanted);
 	pthread_cond_destroy(&m->tick);
+	pthread_cond_destroy(&m->snap_room);
 	pthread_mutex_destroy(&m->lock);
 	pthread_mutex_destroy(&m->evict_lock);
 	free(m);
@@ -317,7 +330,7 @@ int mem_set_limit(struct mem *m, u64 limit, u64 limit_min, struct err *err)
 	int ret = check_limit(limit, limit_min, err);
 
 	if (!ret && limit)
-		ret = come_up(m, false, err);
+		ret = watch_it(m, err);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&m->lock);
@@ -369,7 +382,7 @@ int mem_set_policy(struct mem *m, const char *name, struct err *err)
 
 int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 {
-	int ret = mode == MEM_PROACTIVE_OFF ? 0 : come_up(m, true, err);
+	int ret = mode == MEM_PROACTIVE_OFF ? 0 : mem_come_up(m, err);
 
 	if (ret)
 		return ret;
@@ -384,7 +397,7 @@ int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 s64 mem_reclaim(struct mem *m, u64 bytes, struct err *err)
 {
 	u64 pages = MIN(bytes >> PAGE_SHIFT, (u64)UINT32_MAX), went = 0;
-	int ret = come_up(m, true, err);
+	int ret = mem_come_up(m, err);
 
 	if (ret)
 		return ret;
@@ -411,8 +424,10 @@ static int hold(struct mem *m, page_no no, bool write, u8 **at)
 	struct page *p = &m->pages.page[no];
 	int ret = 0;
 
-	while (!page_in_memory(p) && !ret) {
-		if (p->state == PAGE_ABSENT && !write)
+	while (!ret && (!page_in_memory(p) || (write && !snap_ready(m, 1)))) {
+		if (page_in_memory(p))
+			continue;
+		if (p->state == PAGE_ABSENT && !write && !fill_from_origin(m, no))
 			break;
 		if (p->state == PAGE_FILLING)
 			pthread_cond_wait(&m->filled, &m->lock);
@@ -421,7 +436,8 @@ static int hold(struct mem *m, page_no no, bool write, u8 **at)
 	}
 	if (ret)
 		return ret;
-	if (write && page_in_memory(p)) {
+	if (write) {
+		snap_before_change(m, no);
 		/* what the evictor has copied is about to be old */
 		if (p->state == PAGE_EVICTING)
 			page_move(&m->pages, no, PAGE_IDLE);
@@ -476,11 +492,56 @@ int mem_read(struct mem *m, gpa_t start, void *data, u64 len)
 	return access_all(m, start, data, len, false);
 }
 
+/* For mem_take_written(): before the write, so that no harvest comes in between. */
+static void note_written(struct mem *m, gpa_t start, u64 len)
+{
+	u64 page;
+
+	if (!len || !space_page_of(m->space, start, len, &page))
+		return;
+	pthread_mutex_lock(&m->lock);
+	for (u64 no = page; m->written && no <= page + (start.v % PAGE_SIZE + len - 1) / PAGE_SIZE;
+	     no++)
+		m->written[no / 64] |= (u64)1 << no % 64;
+	pthread_mutex_unlock(&m->lock);
+}
+
+int mem_take_written(struct mem *m, u64 *pages)
+{
+	u64 words = (space_size(m->space) >> PAGE_SHIFT) / 64;
+	int ret = 0;
+
+	pthread_mutex_lock(&m->lock);
+	if (!m->written)
+		m->written = calloc(words, sizeof(u64));
+	if (!m->written)
+		ret = -ENOMEM;
+	for (u64 i = 0; i < words && !ret; i++) {
+		pages[i] |= m->written[i];
+		m->written[i] = 0;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return ret;
+}
+
 int mem_write(struct mem *m, gpa_t start, const void *data, u64 len)
 {
+	note_written(m, start, len);
 	if (!atomic_load(&m->armed))
 		return space_write(m->space, start, data, len);
 	return access_all(m, start, (u8 *)(uintptr_t)data, len, true);
+}
+
+int mem_put_page(struct mem *m, page_no no, const void *page)
+{
+	int ret;
+
+	if (no >= m->pages.nr)
+		return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	ret = access_page(m, (u64)no << PAGE_SHIFT, (u8 *)(uintptr_t)page, PAGE_SIZE, true);
+	pthread_mutex_unlock(&m->lock);
+	return ret;
 }
 
 /* ---- The trace ---- */

@@ -32,6 +32,8 @@
 
 struct mem;
 struct space;
+struct image;
+struct image_block;
 
 /* By how much resident pages plus the store may exceed the limit, in bytes. */
 #define MEM_SLACK (2 * MiB)
@@ -62,9 +64,12 @@ struct mem_config {
 	bool no_swap;	    /* no tier below the store at all */
 	enum mem_proactive proactive;
 	enum mem_clean clean;
-	const char *trace; /* record references to this file */
-	u32 trace_window;  /* pages mapped at a time while recording; 0: 64 */
-	bool check;	   /* check invariants on each move and contents on each eviction */
+	const char *trace;    /* record references to this file */
+	u32 trace_window;     /* pages mapped at a time while recording; 0: 64 */
+	struct image *origin; /* absent pages are as in this image; NULL: zeros */
+	const page_no *warm;  /* pages to bring in first, in order; used while threads run */
+	u32 nr_warm;	      /* 0: record them instead (mem_host.recorded) */
+	bool check;	      /* check invariants on each move and contents on each eviction */
 	unsigned int nr_cpus;
 };
 
@@ -91,6 +96,8 @@ struct mem_host {
 	void *opaque;
 	void (*failed)(void *opaque, const struct err *why); /* the guest cannot go on */
 	void (*event)(void *opaque, const struct mem_event *event);
+	/* NULL, or: the pages that a restored guest asked for first, in order. On a thread of ours. */
+	void (*recorded)(void *opaque, const page_no *nos, u32 n);
 };
 
 /* Kinds of faults, for counts and latencies. */
@@ -100,6 +107,7 @@ enum mem_fault_kind {
 	MEM_FAULT_STORE, /* it came back from the store */
 	MEM_FAULT_TIER,	 /* it came back from the tier below */
 	MEM_FAULT_WRITE, /* a write to a write-protected page */
+	MEM_FAULT_IMAGE, /* it came from the image that the guest was restored from */
 	MEM_NR_FAULT_KINDS,
 };
 
@@ -180,6 +188,56 @@ void mem_hurry(struct mem *mem, enum mem_hurry hurry);
 /* The door to guest memory while it runs: like space_read() and space_write(), evicted or not. */
 int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
 int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
+
+/*
+ * Replace the contents of a whole page, by its number in the file; not noted as written. For
+ * rolling a guest back.
+ */
+int mem_put_page(struct mem *mem, page_no no, const void *page);
+
+/*
+ * Pages that mem_write() has written since the last call are added to @pages, a bit for each page of
+ * the file. (What it wrote before the first call is not told.) -ENOMEM.
+ */
+int mem_take_written(struct mem *mem, u64 *pages);
+
+/*
+ * A copy of guest memory as it is at one instant, made while the guest runs on, in these steps:
+ *
+ *	mem_snap_begin()  one at a time: the caller sees to that. Takes charge of guest memory.
+ *	mem_snap_arm()    again and again while it says true; marks pages of @pages (NULL: all) while
+ *	                  the guest runs. Writes to what is marked cost it a fault each. For a copy of
+ *	                  given pages it may be left out; then the instant takes the longer the more
+ *	                  there are.
+ *	mem_snap_take()   vCPUs stopped: the instant. NULL: everything (all armed before), else a bit
+ *	                  for each page that is to be copied, armed or not.
+ *	mem_snap_save()   the guest may run again. Every page of the copy goes to the sink as it was at
+ *	                  the instant, each once, in no order: first those that were about to change.
+ *	                  Absent pages (zeros) are left out, but of given pages each is named.
+ *	mem_snap_end()    always, also after a failure; what is marked still is let go of
+ *
+ * Stored pages are handed over as they are kept, and not brought in. It needs up to 8 MiB of host
+ * memory, which no limit counts. mem_snap_cancel() may be called by any thread: -ECANCELED then.
+ */
+struct mem_snap_sink {
+	void *opaque;
+	int (*page)(void *opaque, page_no no, const void *page);
+	int (*block)(void *opaque, page_no no, const struct image_block *block);
+};
+
+int mem_snap_begin(struct mem *mem, struct err *err);
+bool mem_snap_arm(struct mem *mem, const u64 *pages);
+
+/* So many given pages are copied at the instant within a millisecond or so; more are worth arming. */
+#define MEM_SNAP_FEW 1024
+
+void mem_snap_take(struct mem *mem, const u64 *pages);
+int mem_snap_save(struct mem *mem, const struct mem_snap_sink *sink, struct err *err);
+void mem_snap_end(struct mem *mem);
+void mem_snap_cancel(struct mem *mem);
+
+/* How far it is: every page below this one has been saved. */
+u32 mem_snap_done(struct mem *mem);
 
 void mem_get_stats(struct mem *mem, struct mem_stats *stats);
 void mem_reset_peak(struct mem *mem);

@@ -15,7 +15,8 @@
  *       +--------------------------------------------------- STORED
  *                                      touch: STORED -> FILLING
  *
- *   ABSENT    nothing in memory, nothing stored: reads as zeros
+ *   ABSENT    nothing in memory, nothing stored: reads as zeros, or as the image has it that the
+ *             guest was restored from
  *   FILLING   somebody brings its contents in; whoever faults on it waits for that
  *   RESIDENT  in memory and mapped for the guest, which may write it at any time
  *   IDLE      in memory but unmapped: a touch is a cheap soft fault, which is how references are
@@ -25,14 +26,14 @@
  *
  * Who moves a page (all under the engine's lock, all through page_move()):
  *
- *   ABSENT, STORED -> FILLING     fill_begin     fault.c    somebody needs its contents
- *   FILLING -> RESIDENT           commit_one     fault.c    they are there, and mapped
- *   FILLING -> ABSENT, STORED     fill_commit    fault.c    they could not be had
+ *   ABSENT, STORED -> FILLING     fill_begin     fill.c     somebody needs its contents
+ *   FILLING -> RESIDENT           commit_one     fill.c     they are there, and mapped
+ *   FILLING -> ABSENT, STORED     fill_commit    fill.c     they could not be had
  *   RESIDENT -> IDLE              evict_unmap    evict.c    the scan, the sample, the policy
  *   IDLE, EVICTING -> RESIDENT    rescue         fault.c    the guest touched it
  *   IDLE -> EVICTING              choose         evict.c    it is to go
- *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros)
- *   EVICTING -> RESIDENT          refuse         evict.c    the store would not have it
+ *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: zeros, or as in the image)
+ *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
  *   EVICTING -> IDLE              hold           mem.c      the VMM is about to write to it
  *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was
  *
@@ -78,7 +79,7 @@ extern const char *const page_state_names[PAGE_NR_STATES];
 enum page_protect {
 	PAGE_PROTECT_EVICT = 1 << 0,	  /* its stored copy is good as long as nobody writes */
 	PAGE_PROTECT_TRACK = 1 << 1,	  /* dirty tracking */
-	PAGE_PROTECT_CHECKPOINT = 1 << 2, /* must be saved before it changes */
+	PAGE_PROTECT_CHECKPOINT = 1 << 2, /* must be saved before it changes; in any state */
 	PAGE_PROTECT_TABLE = 1 << 3, /* the guest's page table: shadow paging must see writes */
 };
 
@@ -97,6 +98,7 @@ _Static_assert(sizeof(struct page) == 16, "the price of a page");
 #define PAGE_F_SAMPLED (1 << 0) /* unmapped as a sample of the working set */
 #define PAGE_F_LISTED  (1 << 1) /* the replacement policy knows it */
 #define PAGE_F_TRACED  (1 << 2) /* in the window of the reference trace */
+#define PAGE_F_OWN     (1 << 3) /* what the image of the guest says of it counts no more */
 
 /* All pages of a guest. Pages that are IDLE are listed oldest first. */
 struct pages {
