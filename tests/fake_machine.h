@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/checkpoint.h"
 #include "vmm/machine.h"
 
 struct machine {
@@ -30,6 +31,10 @@ struct machine {
 	char policy[24];
 	enum mem_proactive proactive;
 	u64 reclaimable, wrong;
+	/* checkpoints */
+	struct machine_checkpoint order; /* the last one; .dir is not kept */
+	bool ordered, under_way;
+	unsigned int nr_roll_backs;
 };
 
 #define FAKE_MACHINE                      \
@@ -201,6 +206,53 @@ int machine_set_proactive(struct machine *m, enum mem_proactive mode, struct err
 }
 
 /* A slice of at most 1 MiB, until there is no more. */
+int machine_checkpoint(struct machine *m, const struct machine_checkpoint *order, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	if (!ret && m->under_way)
+		ret = err_set(err, -EBUSY, "guest fake: a checkpoint is under way");
+	if (ret)
+		return ret;
+	m->order = *order;
+	m->order.dir = NULL;
+	m->ordered = m->under_way = true;
+	return 0;
+}
+
+int machine_cancel_checkpoint(struct machine *m, struct err *err)
+{
+	if (!m->under_way)
+		return err_set(err, -ENOENT, "guest fake: no checkpoint is under way");
+	m->under_way = false;
+	return 0;
+}
+
+void machine_checkpoint_progress(const struct machine *m, struct checkpoint_progress *progress)
+{
+	*progress = (struct checkpoint_progress){
+		.phase = m->under_way ? CHECKPOINT_SAVING : CHECKPOINT_CANCELLED,
+		.number = 2001,
+		.count = 2002,
+		.pages_done = 2003,
+		.pages_all = 2004,
+		.pages = 2005,
+		.bytes = 2006,
+		.pause_ns = 2007000,
+		.worst_ns = 2008000,
+		.total_ns = 2009000,
+		.saved_ns = 2010000000000,
+	};
+}
+
+int machine_roll_back(struct machine *m, struct err *err)
+{
+	int ret = check_engine(m, err);
+
+	m->nr_roll_backs += !ret;
+	return ret;
+}
+
 s64 machine_reclaim(struct machine *m, u64 bytes, struct err *err)
 {
 	u64 went = MIN(MIN(bytes, 1 * MiB), m->reclaimable);

@@ -24,6 +24,9 @@ int cmd_qmp(int argc, char **argv);
 int cmd_stats(int argc, char **argv); /* cmd_memory.c */
 int cmd_limit(int argc, char **argv);
 int cmd_reclaim(int argc, char **argv);
+int cmd_checkpoint(int argc, char **argv); /* cmd_checkpoint.c */
+int cmd_restore(int argc, char **argv);	   /* cmd_restore.c */
+int cmd_reset(int argc, char **argv);	   /* cmd_client.c */
 int cmd_image(int argc, char **argv); /* cmd_image.c */
 
 /*

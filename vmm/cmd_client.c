@@ -251,6 +251,15 @@ int cmd_quit(int argc, char **argv)
 	return give_order(&order, argc, argv);
 }
 
+int cmd_reset(int argc, char **argv)
+{
+	static const struct order order = {
+		"reset", "x-quire-roll-back", COMMAND_TIMEOUT_MS,
+		"Roll guests back to their last checkpoint, or to what they were restored from."};
+
+	return give_order(&order, argc, argv);
+}
+
 /* ---- qmp ---- */
 
 /* The arguments as an object; *args stays NULL when there are none. */

@@ -22,6 +22,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "vmm/checkpoint_json.h"
 #include "vmm/memory_json.h"
 #include "vmm/qmp.h"
 #include "vmm/rundir.h"
@@ -412,6 +413,17 @@ void control_memory_event(struct control *c, const struct mem_event *event)
 
 	gettimeofday(&now, NULL);
 	line = memory_event_line(event, &now);
+	tell_all(c, line);
+	free(line);
+}
+
+void control_checkpoint_event(struct control *c, const struct checkpoint_progress *progress)
+{
+	struct timeval now;
+	char *line;
+
+	gettimeofday(&now, NULL);
+	line = checkpoint_event_line(progress, &now);
 	tell_all(c, line);
 	free(line);
 }

@@ -44,4 +44,7 @@ void control_destroy(struct control *c);
 void control_event(struct control *c, enum machine_event event, enum machine_reason reason);
 void control_memory_event(struct control *c, const struct mem_event *event);
 
+/* A checkpoint has ended. */
+void control_checkpoint_event(struct control *c, const struct checkpoint_progress *progress);
+
 #endif

@@ -8,6 +8,7 @@
 #include "vmm/cpuid.h"
 
 #include <asm/kvm_para.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KVM_LEAF_BASE	  0x40000000u
@@ -197,4 +198,17 @@ void cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room, const struct cpuid_machine
 	mask_async_faults(cpuid);
 	if (m->kind == KVM_PVM)
 		mask_pvm_gaps(cpuid);
+}
+
+struct kvm_cpuid2 *cpuid_template(int kvm_fd, u32 *room)
+{
+	struct kvm_cpuid2 *cpuid = kvm_supported_cpuid(kvm_fd), *grown;
+
+	if (!cpuid)
+		return NULL;
+	*room = cpuid->nent + CPUID_EXTRA_ENTRIES;
+	grown = realloc(cpuid, sizeof(*cpuid) + *room * sizeof(cpuid->entries[0]));
+	if (!grown)
+		free(cpuid);
+	return grown;
 }

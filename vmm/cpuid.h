@@ -19,6 +19,12 @@ struct cpuid_machine {
 	enum kvm_kind kind;
 };
 
+/*
+ * What this host's KVM can give, in a table with space for @room entries, enough for cpuid_adjust().
+ * The caller frees it; NULL with errno set on failure.
+ */
+struct kvm_cpuid2 *cpuid_template(int kvm_fd, u32 *room);
+
 /* Room that cpuid_adjust() needs beyond the entries that are in @cpuid when it is called. */
 #define CPUID_EXTRA_ENTRIES 4
 

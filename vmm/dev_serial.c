@@ -267,6 +267,9 @@ static int serial_load(struct device *dev, const void *state)
 	serial_of(dev)->s = s;
 	dev->line = LINE_UNKNOWN;
 	update_irq(serial_of(dev));
+	/* who feeds it must not wait for the guest to say again that it listens */
+	if (s.listened)
+		dev->host->serial_ready(dev->host->opaque);
 	return 0;
 }
 

@@ -7,46 +7,14 @@
  * and the memory engine through ended_async, which says that the VM has something to tell
  * (vm_ended()), and the memory engine through the queue of its events.
  */
-#include "vmm/machine.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
-#include "vmm/console.h"
 #include "vmm/kvm_stats.h"
-#include "vmm/memory_events.h"
+#include "vmm/machine_impl.h"
 #include "vmm/vcpu.h"
-#include "vmm/vm.h"
-
-/* One step of machine_reclaim(), and when it stops. A step takes a few milliseconds here. */
-#define RECLAIM_SLICE (256 * KiB)
-#define RECLAIM_NS    ((u64)10 * 1000 * 1000)
-
-struct machine {
-	struct machine_config cfg;
-	/* What the next reset builds: cfg.vm at first, then with what was set at run time. */
-	struct vm_config vm_cfg;
-	char *policy; /* that vm_cfg points to, or NULL */
-	uv_loop_t *loop;
-	struct vm *vm;
-	struct vm_host vm_host;
-	struct console *console;
-	struct console_host console_host;
-	uv_async_t ended_async;	 /* the VM has ended, or machine_quit() was called: stop the loop */
-	uv_async_t memory_async; /* memory_events has something */
-	struct memory_events memory_events;
-	unsigned int nr_handles; /* of the above, not yet closed */
-	enum machine_state state;
-	bool quitting;
-	int status;
-	struct err why;
-	machine_event_fn listener;
-	void *listener_opaque;
-	machine_memory_event_fn memory_listener;
-	void *memory_listener_opaque;
-};
 
 static void notify(struct machine *m, enum machine_event event, enum machine_reason reason)
 {
@@ -66,14 +34,14 @@ void machine_listen_memory(struct machine *m, machine_memory_event_fn fn, void *
 	m->memory_listener_opaque = opaque;
 }
 
-static bool is_over(const struct machine *m)
+bool machine_is_over(const struct machine *m)
 {
 	return m->state == MACHINE_SHUTDOWN || m->state == MACHINE_INTERNAL_ERROR;
 }
 
-static int refuse_when_over(const struct machine *m, struct err *err)
+int machine_refuse_when_over(const struct machine *m, struct err *err)
 {
-	if (is_over(m) || m->quitting)
+	if (machine_is_over(m) || m->quitting)
 		return err_set(err, -EINVAL, "guest %s: has ended", m->cfg.name);
 	return 0;
 }
@@ -82,7 +50,7 @@ static int refuse_when_over(const struct machine *m, struct err *err)
 
 static void finish(struct machine *m, enum machine_reason reason, int status, const struct err *why)
 {
-	if (is_over(m))
+	if (machine_is_over(m))
 		return;
 	if (m->state == MACHINE_RUNNING && m->vm)
 		vm_halt(m->vm);
@@ -107,6 +75,11 @@ static void on_ended(uv_async_t *handle)
 	}
 	if (m->vm && vm_ended(m->vm, &end))
 		finish(m, end.reason, end.status, &end.why);
+}
+
+void machine_fail(struct machine *m, const struct err *why)
+{
+	finish(m, MACHINE_BY_ERROR, 1, why);
 }
 
 void machine_quit(struct machine *m, enum machine_reason reason)
@@ -140,7 +113,7 @@ static void on_memory(uv_async_t *handle)
 	struct mem_event event;
 
 	while (memory_events_take(&m->memory_events, &event))
-		if (m->memory_listener && !is_over(m))
+		if (m->memory_listener && !machine_is_over(m))
 			m->memory_listener(m->memory_listener_opaque, &event);
 }
 
@@ -243,8 +216,9 @@ static void open_handles(struct machine *m)
 {
 	uv_async_init(m->loop, &m->ended_async, on_ended);
 	uv_async_init(m->loop, &m->memory_async, on_memory);
-	m->ended_async.data = m->memory_async.data = m;
-	m->nr_handles = 2;
+	uv_async_init(m->loop, &m->checkpoint_async, machine_on_checkpoint);
+	m->ended_async.data = m->memory_async.data = m->checkpoint_async.data = m;
+	m->nr_handles = 3;
 	memory_events_init(&m->memory_events);
 }
 
@@ -266,6 +240,8 @@ int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_c
 	ret = console_create(&m->console, loop, cfg->serial, &m->console_host, err);
 	if (!ret)
 		ret = vm_create(&m->vm, &m->vm_cfg, &m->vm_host, err);
+	if (!ret)
+		ret = machine_begin_chain(m, err);
 	if (ret) {
 		machine_destroy(m);
 		return ret;
@@ -298,11 +274,13 @@ void machine_destroy(struct machine *m)
 {
 	if (!m)
 		return;
+	machine_end_checkpoint(m);
 	vm_destroy(m->vm);
 	m->vm = NULL;
 	console_destroy(m->console);
 	uv_close((uv_handle_t *)&m->ended_async, on_closed);
 	uv_close((uv_handle_t *)&m->memory_async, on_closed);
+	uv_close((uv_handle_t *)&m->checkpoint_async, on_closed);
 }
 
 bool machine_is_emulated_linux(const struct machine *m)
@@ -374,7 +352,7 @@ unsigned int machine_exit_counts(const struct machine *m,
 
 int machine_pause(struct machine *m, struct err *err)
 {
-	int ret = refuse_when_over(m, err);
+	int ret = machine_refuse_when_over(m, err);
 
 	if (ret || m->state != MACHINE_RUNNING)
 		return ret;
@@ -386,7 +364,7 @@ int machine_pause(struct machine *m, struct err *err)
 
 int machine_resume(struct machine *m, struct err *err)
 {
-	int ret = refuse_when_over(m, err);
+	int ret = machine_refuse_when_over(m, err);
 
 	if (ret || m->state == MACHINE_RUNNING)
 		return ret;
@@ -401,10 +379,13 @@ static int replace_vm(struct machine *m, struct err *err)
 {
 	int ret;
 
+	machine_end_checkpoint(m);
 	vm_destroy(m->vm);
 	m->vm = NULL;
 	memory_events_clear(&m->memory_events); /* they are of a guest that is no more */
 	ret = vm_create(&m->vm, &m->vm_cfg, &m->vm_host, err);
+	if (!ret)
+		ret = machine_begin_chain(m, err);
 	if (ret)
 		return ret;
 	ret = vm_start(m->vm, m->state == MACHINE_RUNNING ? VM_RUN : VM_PAUSE, err);
@@ -417,7 +398,7 @@ static int replace_vm(struct machine *m, struct err *err)
 
 int machine_reset(struct machine *m, struct err *err)
 {
-	int ret = refuse_when_over(m, err);
+	int ret = machine_refuse_when_over(m, err);
 
 	if (ret)
 		return ret;
@@ -432,134 +413,11 @@ int machine_reset(struct machine *m, struct err *err)
 
 int machine_powerdown(struct machine *m, struct err *err)
 {
-	int ret = refuse_when_over(m, err);
+	int ret = machine_refuse_when_over(m, err);
 
 	if (ret)
 		return ret;
 	notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
 	devices_power_button(m->vm->devices);
-	return 0;
-}
-
-/* The memory engine. */
-
-static int get_mem(const struct machine *m, struct mem **mem, struct err *err)
-{
-	int ret = refuse_when_over(m, err);
-
-	if (ret)
-		return ret;
-	*mem = m->vm->mem;
-	return *mem ? 0
-		    : err_set(err, -EOPNOTSUPP,
-			      "guest %s: its memory is not managed (run it with --backing memfd)",
-			      m->cfg.name);
-}
-
-int machine_set_limit(struct machine *m, u64 limit, u64 limit_min, struct err *err)
-{
-	struct mem *mem;
-	int ret = get_mem(m, &mem, err);
-
-	if (!ret)
-		ret = mem_set_limit(mem, limit, limit_min, err);
-	if (ret)
-		return ret;
-	m->vm_cfg.mem.limit = limit;
-	m->vm_cfg.mem.limit_min = limit_min;
-	return 0;
-}
-
-int machine_set_policy(struct machine *m, const char *policy, struct err *err)
-{
-	struct mem *mem;
-	char *copy;
-	int ret = get_mem(m, &mem, err);
-
-	if (ret)
-		return ret;
-	copy = strdup(policy);
-	if (!copy)
-		return err_set(err, -ENOMEM, "out of memory");
-	ret = mem_set_policy(mem, copy, err);
-	if (ret) {
-		free(copy);
-		return ret;
-	}
-	free(m->policy);
-	m->policy = copy;
-	m->vm_cfg.mem.policy = copy;
-	return 0;
-}
-
-int machine_set_proactive(struct machine *m, enum mem_proactive mode, struct err *err)
-{
-	struct mem *mem;
-	int ret = get_mem(m, &mem, err);
-
-	if (!ret)
-		ret = mem_set_proactive(mem, mode, err);
-	if (!ret)
-		m->vm_cfg.mem.proactive = mode;
-	return ret;
-}
-
-s64 machine_reclaim(struct machine *m, u64 bytes, struct err *err)
-{
-	u64 until = uv_hrtime() + RECLAIM_NS;
-	struct mem *mem;
-	s64 total = 0, went = get_mem(m, &mem, err);
-
-	if (went)
-		return went;
-	do {
-		went = mem_reclaim(mem, MIN(bytes - (u64)total, RECLAIM_SLICE), err);
-		if (went < 0)
-			return went;
-		total += went;
-	} while (went && (u64)total < bytes && uv_hrtime() < until);
-	return total;
-}
-
-int machine_memory_stats(struct machine *m, struct mem_stats *stats, struct err *err)
-{
-	struct mem *mem;
-	int ret = get_mem(m, &mem, err);
-
-	if (!ret)
-		mem_get_stats(mem, stats);
-	return ret;
-}
-
-int machine_memory_map(struct machine *m, struct mem_map_cell *cells, u32 n, struct err *err)
-{
-	struct mem *mem;
-	int ret = get_mem(m, &mem, err);
-
-	if (!ret)
-		mem_map(mem, cells, n);
-	return ret;
-}
-
-int machine_reset_memory_peak(struct machine *m, struct err *err)
-{
-	struct mem *mem;
-	int ret = get_mem(m, &mem, err);
-
-	if (!ret)
-		mem_reset_peak(mem);
-	return ret;
-}
-
-int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err)
-{
-	struct mem *mem;
-	int ret = get_mem(m, &mem, err);
-
-	if (ret)
-		return ret;
-	if (m->state == MACHINE_RUNNING)
-		return err_set(err, -EINVAL, "guest %s: is running (pause it first)", m->cfg.name);
-	*wrong = mem_audit(mem);
 	return 0;
 }

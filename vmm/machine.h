@@ -19,8 +19,9 @@
 #include "mm/mem.h"
 
 struct machine;
-struct uv_loop_s; /* libuv's uv_loop_t */
-struct vm_config; /* vmm/vm.h */
+struct uv_loop_s;	    /* libuv's uv_loop_t */
+struct vm_config;	    /* vmm/vm.h */
+struct checkpoint_progress; /* vmm/checkpoint.h */
 
 /*
  * What to run, beyond the VM itself. Strings and the VM's configuration must outlive the machine.
@@ -155,6 +156,33 @@ int machine_reset_memory_peak(struct machine *m, struct err *err);
 
 /* As mem_audit(); -EINVAL while the guest runs. For tests: it looks at every page. */
 int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err);
+
+/*
+ * Save the guest while it runs (vmm/checkpoint.h); returns once that has begun. -EBUSY: one is under
+ * way already. The directory is created if need be.
+ */
+struct machine_checkpoint {
+	const char *dir;
+	bool incremental; /* only what changed since the last checkpoint, which went there too */
+	u64 every_ns;	  /* go on with increments at this pace; 0: just one checkpoint */
+	u64 bandwidth;	  /* bytes a second; 0: no limit */
+};
+
+int machine_checkpoint(struct machine *m, const struct machine_checkpoint *order, struct err *err);
+int machine_cancel_checkpoint(struct machine *m, struct err *err);
+
+/*
+ * Roll the guest back to its last checkpoint, or to what it was restored from: only what changed
+ * since is put back. It runs, or is paused, as before. An error after the first change ends it.
+ */
+int machine_roll_back(struct machine *m, struct err *err);
+
+/* Of the one under way, or how the last one ended. */
+void machine_checkpoint_progress(const struct machine *m, struct checkpoint_progress *progress);
+
+/* The listener for checkpoints that have ended, on the main thread. */
+typedef void (*machine_checkpoint_fn)(void *opaque, const struct checkpoint_progress *progress);
+void machine_listen_checkpoint(struct machine *m, machine_checkpoint_fn fn, void *opaque);
 
 /* The one listener, called on the main thread as things happen. */
 typedef void (*machine_event_fn)(void *opaque, enum machine_event event,

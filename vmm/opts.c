@@ -44,6 +44,29 @@ int opts_parse_size(const char *text, u64 *bytes)
 	return 0;
 }
 
+int opts_parse_time(const char *text, u64 *ns)
+{
+	static const struct {
+		const char *suffix;
+		u64 ns;
+	} units[] = {{"us", 1000},
+		     {"ms", 1000000},
+		     {"s", 1000000000},
+		     {"m", 60000000000},
+		     {"h", 3600000000000}};
+	const char *end;
+	u64 n;
+
+	if (parse_number(text, &n, &end))
+		return -EINVAL;
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+		if (!strcmp(end, units[i].suffix) && n <= UINT64_MAX / units[i].ns) {
+			*ns = n * units[i].ns;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int parse_uint(const char *text, unsigned int *out)
 {
 	const char *end;
@@ -91,6 +114,11 @@ static int set_value(const struct opt *o, const char *value, struct err *err)
 		if (!parse_uint(value, o->value))
 			return 0;
 		return err_set(err, -EINVAL, "--%s %s: not a number", o->name, value);
+	case OPT_TIME:
+		if (!opts_parse_time(value, o->value))
+			return 0;
+		return err_set(err, -EINVAL, "--%s %s: not a time (give a number and ms, s or m)",
+			       o->name, value);
 	case OPT_CHOICE:
 		if (!parse_choice(value, o->arg, o->value))
 			return 0;

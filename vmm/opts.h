@@ -14,6 +14,7 @@ enum opt_kind {
 	OPT_STRING, /* const char **: points into argv */
 	OPT_SIZE,   /* u64 *: bytes; K, M, G or T may follow the number */
 	OPT_UINT,   /* unsigned int * */
+	OPT_TIME,   /* u64 *: nanoseconds; us, ms, s, m or h must follow the number */
 	OPT_CHOICE, /* int *: index into the '|'-separated words of .arg, "auto|ept|shadow" */
 };
 
@@ -45,5 +46,8 @@ int opts_parse(int argc, char **argv, const struct opt *table, const struct opt_
 
 /* "512M" to bytes. -EINVAL when it is no number, has an unknown suffix or does not fit. */
 int opts_parse_size(const char *text, u64 *bytes);
+
+/* "100ms" to nanoseconds. -EINVAL likewise. */
+int opts_parse_time(const char *text, u64 *ns);
 
 #endif

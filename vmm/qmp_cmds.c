@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mm/base.h"
+#include "vmm/checkpoint_json.h"
 #include "vmm/memory_json.h"
 #include "vmm/version.h"
 
@@ -325,6 +326,56 @@ static int x_quire_reset_peak(struct qmp_call *call)
 	return machine_reset_memory_peak(call->machine, call->err);
 }
 
+static int get_bool(const struct qmp_call *call, const char *key, bool *flag)
+{
+	const json_t *value;
+	int ret = get_arg(call, key, OPTIONAL, &value);
+
+	if (ret || !value)
+		return ret;
+	if (!json_is_boolean(value))
+		return err_set(call->err, -EINVAL,
+			       "Invalid parameter type for '%s', expected: boolean", key);
+	*flag = json_is_true(value);
+	return 0;
+}
+
+static int x_quire_checkpoint(struct qmp_call *call)
+{
+	struct machine_checkpoint order = {NULL};
+	u64 every_us = 0;
+	int ret = get_string(call, "dir", &order.dir);
+
+	if (!ret)
+		ret = get_bool(call, "incremental", &order.incremental);
+	if (!ret)
+		ret = get_number(call, "every-us", OPTIONAL, &every_us);
+	if (!ret)
+		ret = get_number(call, "bandwidth", OPTIONAL, &order.bandwidth);
+	if (!ret && every_us > UINT64_MAX / 1000)
+		ret = err_set(call->err, -EINVAL, "Parameter 'every-us' is out of range");
+	order.every_ns = every_us * 1000;
+	return ret ? ret : machine_checkpoint(call->machine, &order, call->err);
+}
+
+static int x_quire_cancel_checkpoint(struct qmp_call *call)
+{
+	return machine_cancel_checkpoint(call->machine, call->err);
+}
+
+static int x_quire_query_checkpoint(struct qmp_call *call)
+{
+	struct checkpoint_progress progress;
+
+	machine_checkpoint_progress(call->machine, &progress);
+	return give(call, checkpoint_json(&progress));
+}
+
+static int x_quire_roll_back(struct qmp_call *call)
+{
+	return machine_roll_back(call->machine, call->err);
+}
+
 /* ---- The table ---- */
 
 static int query_commands(struct qmp_call *call);
@@ -351,6 +402,12 @@ static const struct qmp_command commands[] = {
 	{.name = "x-quire-set-proactive", .run = x_quire_set_proactive, .args = {"mode"}},
 	{.name = "x-quire-audit", .run = x_quire_audit},
 	{.name = "x-quire-reset-peak", .run = x_quire_reset_peak},
+	{.name = "x-quire-checkpoint",
+	 .run = x_quire_checkpoint,
+	 .args = {"dir", "incremental", "every-us", "bandwidth"}},
+	{.name = "x-quire-roll-back", .run = x_quire_roll_back},
+	{.name = "x-quire-cancel-checkpoint", .run = x_quire_cancel_checkpoint},
+	{.name = "x-quire-query-checkpoint", .run = x_quire_query_checkpoint},
 };
 
 static int query_commands(struct qmp_call *call)

@@ -65,12 +65,25 @@ u32 vcpu_tsc_khz(const struct vcpu *vcpu)
 	return khz > 0 ? (u32)khz : 0;
 }
 
+int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid)
+{
+	size_t size = sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
+	struct kvm_cpuid2 *copy = malloc(size);
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, cpuid, size);
+	free(vcpu->cpuid);
+	vcpu->cpuid = copy;
+	return kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, copy);
+}
+
 int vcpu_setup(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid, struct err *err)
 {
 	u8 room[sizeof(struct kvm_msrs) + X86_NR_BOOT_MSRS * sizeof(struct kvm_msr_entry)]
 		__attribute__((aligned(_Alignof(struct kvm_msrs)))) = {0};
 	struct kvm_msrs *msrs = (void *)room;
-	int ret = kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	int ret = vcpu_set_cpuid(vcpu, cpuid);
 
 	if (ret < 0)
 		return err_set(err, ret, "KVM: cannot set CPUID of vCPU %u: %s", vcpu->id,
@@ -104,6 +117,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 		pthread_join(vcpu->thread, NULL);
 	munmap(vcpu->run, vcpu->vm->run_size);
 	close(vcpu->fd);
+	free(vcpu->cpuid);
 	free(vcpu);
 }
 
@@ -138,9 +152,10 @@ static void finish_access(struct vcpu *vcpu)
 	vcpu->unfinished = false;
 }
 
-static bool congested(const struct vm *vm)
+/* Whether a vCPU that is to run must wait all the same. */
+static bool held_back(struct vm *vm)
 {
-	return vm->host->congested(vm->host->opaque);
+	return atomic_load(&vm->holds) || vm->host->congested(vm->host->opaque);
 }
 
 /* Wait until the guest may run; false when the thread is to end instead. */
@@ -153,7 +168,7 @@ static bool park(struct vcpu *vcpu)
 	pthread_mutex_lock(&vm->lock);
 	vm->parked++;
 	pthread_cond_broadcast(&vm->changed);
-	while ((want = atomic_load(&vm->want)) == VM_PAUSE || (want == VM_RUN && congested(vm)))
+	while ((want = atomic_load(&vm->want)) == VM_PAUSE || (want == VM_RUN && held_back(vm)))
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	vm->parked--;
 	/* under the lock: a kick that comes later stands */
@@ -164,7 +179,7 @@ static bool park(struct vcpu *vcpu)
 
 static bool may_run(struct vcpu *vcpu)
 {
-	if (atomic_load(&vcpu->vm->want) == VM_RUN && !congested(vcpu->vm))
+	if (atomic_load(&vcpu->vm->want) == VM_RUN && !held_back(vcpu->vm))
 		return true;
 	return park(vcpu);
 }

@@ -43,6 +43,7 @@ struct vcpu {
 	unsigned int id;
 	int fd;
 	struct kvm_run *run;
+	struct kvm_cpuid2 *cpuid; /* as it was set: KVM may tell another when it is asked */
 	pthread_t thread;
 	bool has_thread;
 	bool unfinished; /* the last exit was an access that KVM has yet to complete */
@@ -55,6 +56,9 @@ int vcpu_create(struct vcpu **out, struct vm *vm, unsigned int id, struct err *e
 
 /* Its time-stamp counter's frequency; 0 where KVM does not know. */
 u32 vcpu_tsc_khz(const struct vcpu *vcpu);
+
+/* Give it its CPUID table, once; a copy is kept. 0 or -errno. */
+int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid);
 
 /* Give it its CPUID table and the MSRs that firmware would have set. */
 int vcpu_setup(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid, struct err *err);

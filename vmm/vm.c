@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "vmm/acpi.h"
+#include "mm/image.h"
 #include "vmm/cpuid.h"
+#include "vmm/dirty.h"
 #include "vmm/memmap.h"
 #include "vmm/vcpu.h"
 #include "vmm/vmgenid.h"
@@ -57,6 +59,14 @@ static void memory_event(void *opaque, const struct mem_event *event)
 	const struct vm *vm = opaque;
 
 	vm->host->memory_event(vm->host->opaque, event);
+}
+
+/* Advice for the next guest from the same image: if it cannot be kept, nothing is lost. */
+static void memory_recorded(void *opaque, const page_no *nos, u32 n)
+{
+	const struct vm *vm = opaque;
+
+	image_record(vm->cfg.origin->dir, nos, n, NULL);
 }
 
 /* The steps of the recipe. */
@@ -154,20 +164,6 @@ static int create_irqchip(struct vm *vm, struct err *err)
 	return ret < 0 ? kvm_fail(ret, "create a timer", err) : 0;
 }
 
-/* The table with room for what cpuid_adjust() adds; NULL with errno set on failure. */
-static struct kvm_cpuid2 *cpuid_template(int kvm_fd, u32 *room)
-{
-	struct kvm_cpuid2 *cpuid = kvm_supported_cpuid(kvm_fd), *grown;
-
-	if (!cpuid)
-		return NULL;
-	*room = cpuid->nent + CPUID_EXTRA_ENTRIES;
-	grown = realloc(cpuid, sizeof(*cpuid) + *room * sizeof(cpuid->entries[0]));
-	if (!grown)
-		free(cpuid);
-	return grown;
-}
-
 static int create_vcpus(struct vm *vm, struct err *err)
 {
 	struct cpuid_machine m = {.nr_cpus = vm->cfg.nr_cpus, .kind = vm->kind};
@@ -225,12 +221,18 @@ static int create_mem(struct vm *vm, struct err *err)
 		.opaque = vm,
 		.failed = memory_failed,
 		.event = memory_event,
+		.recorded = memory_recorded,
 	};
 	struct mem_config cfg = vm->cfg.mem;
 
 	if (vm->cfg.backing != SPACE_MEMFD)
 		return 0;
 	cfg.nr_cpus = vm->cfg.nr_cpus;
+	if (vm->cfg.origin && !vm->cfg.origin->eager) {
+		cfg.origin = vm->cfg.origin->image;
+		cfg.warm = vm->cfg.origin->warm;
+		cfg.nr_warm = vm->cfg.origin->nr_warm;
+	}
 	return mem_create(&vm->mem, vm->space, &cfg, &host, err);
 }
 
@@ -247,6 +249,29 @@ static int create_devices(struct vm *vm, struct err *err)
 	return vm->devices ? 0 : err_set(err, -ENOMEM, "devices: out of memory");
 }
 
+/* The guest's memory, as a kernel's first instruction finds it or as the image has it. */
+static int fill_memory(struct vm *vm, struct err *err)
+{
+	if (!vm->cfg.origin)
+		return load_guest(vm, err);
+	return vm->cfg.origin->eager ? origin_load_memory(vm->cfg.origin, vm, err) : 0;
+}
+
+/* The rest of its state: likewise. What is written from here on is known. */
+static int set_state(struct vm *vm, struct err *err)
+{
+	const struct origin *o = vm->cfg.origin;
+	const void *state;
+	u32 size;
+	int ret;
+
+	if (!o)
+		return vcpu_set_boot_state(vm->vcpus[0], err);
+	state = image_state(o->image, &size);
+	ret = state_load(vm, state, size, o->clock, err);
+	return ret ? ret : dirty_start(vm, err);
+}
+
 static int build(struct vm *vm, struct err *err)
 {
 	int ret;
@@ -257,7 +282,7 @@ static int build(struct vm *vm, struct err *err)
 	if (ret >= 0)
 		ret = check_cpus(vm, err);
 	if (!ret)
-		ret = load_guest(vm, err);
+		ret = fill_memory(vm, err);
 	if (!ret)
 		ret = create_mem(vm, err);
 	if (!ret)
@@ -271,7 +296,7 @@ static int build(struct vm *vm, struct err *err)
 	if (!ret)
 		ret = create_devices(vm, err);
 	if (!ret)
-		ret = vcpu_set_boot_state(vm->vcpus[0], err);
+		ret = set_state(vm, err);
 	return ret;
 }
 
@@ -290,6 +315,7 @@ int vm_create(struct vm **out, const struct vm_config *cfg, const struct vm_host
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	atomic_init(&vm->want, VM_PAUSE);
+	atomic_init(&vm->holds, 0);
 	ret = build(vm, err);
 	if (ret < 0) {
 		vm_destroy(vm);
@@ -320,6 +346,7 @@ void vm_destroy(struct vm *vm)
 	if (vm->kvm_fd >= 0)
 		close(vm->kvm_fd);
 	mem_destroy(vm->mem);
+	free(vm->msrs);
 	space_destroy(vm->space);
 	pthread_cond_destroy(&vm->changed);
 	pthread_mutex_destroy(&vm->lock);
@@ -365,6 +392,27 @@ void vm_pause(struct vm *vm)
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	pthread_mutex_unlock(&vm->lock);
 	hurry(vm, MEM_HURRY_END);
+}
+
+void vm_freeze(struct vm *vm)
+{
+	hurry(vm, MEM_HURRY_BEGIN);
+	pthread_mutex_lock(&vm->lock);
+	atomic_fetch_add(&vm->holds, 1);
+	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
+		vcpu_kick(vm->vcpus[i]);
+	while (vm->parked < vm->nr_vcpus && atomic_load(&vm->want) != VM_QUIT)
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+	hurry(vm, MEM_HURRY_END);
+}
+
+void vm_thaw(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	atomic_fetch_sub(&vm->holds, 1);
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
 }
 
 void vm_wake(struct vm *vm)

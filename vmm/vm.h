@@ -25,6 +25,7 @@
 #include "vmm/kvm.h"
 #include "vmm/load.h"
 #include "vmm/machine.h"
+#include "vmm/restore.h"
 
 #define VM_MAX_CPUS 16
 
@@ -36,6 +37,7 @@ struct vm_config {
 	u64 memory;
 	unsigned int nr_cpus;
 	enum space_backing backing;
+	const struct origin *origin; /* restore this instead of loading a kernel; or NULL */
 	/*
 	 * How guest memory is managed. It applies where the backing is SPACE_MEMFD; memory made of
 	 * anything else is left alone. nr_cpus in it is filled in.
@@ -84,11 +86,15 @@ struct vm {
 	enum kvm_kind kind;
 	int kvm_fd, fd;
 	u32 run_size; /* of a vCPU's shared kvm_run area */
+	u32 *msrs;    /* that this host lets be saved; found out by the first save */
+	u32 nr_msrs;
+	bool logs_dirty; /* dirty_start() has been */
 	struct vcpu *vcpus[VM_MAX_CPUS];
 	unsigned int nr_vcpus; /* created so far */
 
 	/* enum vm_want; written under lock, read without it on the way into the guest */
 	atomic_int want;
+	atomic_int holds; /* by vm_freeze(); likewise */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed; /* want, parked or congestion changed */
@@ -122,6 +128,14 @@ void vm_pause(struct vm *vm);
  * waits for a page waits no longer, and what it meets on its way out is not reported any more.
  */
 void vm_halt(struct vm *vm);
+
+/*
+ * Keep the vCPUs out of the guest for a moment, whatever they are to do otherwise: returns when each
+ * is outside, with no I/O under way. May be nested, by any threads but the vCPUs' own; not while the
+ * VM is destroyed.
+ */
+void vm_freeze(struct vm *vm);
+void vm_thaw(struct vm *vm);
 
 /* Have vCPUs that wait look again at host->congested(). */
 void vm_wake(struct vm *vm);

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The inside of the machine (vmm/machine.h): what its files share. For vmm/machine*.c alone. */
+#ifndef QUIRE_VMM_MACHINE_IMPL_H
+#define QUIRE_VMM_MACHINE_IMPL_H
+
+#include <uv.h>
+
+#include "vmm/checkpoint.h"
+#include "vmm/console.h"
+#include "vmm/machine.h"
+#include "vmm/memory_events.h"
+#include "vmm/vm.h"
+
+struct machine {
+	struct machine_config cfg;
+	/* What the next reset builds: cfg.vm at first, then with what was set at run time. */
+	struct vm_config vm_cfg;
+	char *policy; /* that vm_cfg points to, or NULL */
+	uv_loop_t *loop;
+	struct vm *vm;
+	struct vm_host vm_host;
+	struct console *console;
+	struct console_host console_host;
+	uv_async_t ended_async;	 /* the VM has ended, or machine_quit() was called: stop the loop */
+	uv_async_t memory_async; /* memory_events has something */
+	struct memory_events memory_events;
+	uv_async_t checkpoint_async; /* the checkpoint has ended */
+	unsigned int nr_handles;     /* of the above, not yet closed */
+	enum machine_state state;
+	bool quitting;
+	int status;
+	struct err why;
+	machine_event_fn listener;
+	void *listener_opaque;
+	machine_memory_event_fn memory_listener;
+	void *memory_listener_opaque;
+	struct checkpoint *checkpoint; /* under way, or NULL */
+	struct checkpoint_progress
+		last_checkpoint; /* how the last one ended; phase DONE at first */
+	struct chain chain;
+	machine_checkpoint_fn checkpoint_listener;
+	void *checkpoint_listener_opaque;
+};
+
+/* Whether the guest has ended, or is about to; with a sentence for who asks something of it. */
+bool machine_is_over(const struct machine *m);
+int machine_refuse_when_over(const struct machine *m, struct err *err);
+
+/* The guest's memory engine, or why there is none to talk to. */
+int machine_get_mem(const struct machine *m, struct mem **mem, struct err *err);
+
+/* On the main thread, once a checkpoint has ended. */
+void machine_on_checkpoint(uv_async_t *handle);
+
+/* A guest that was restored can go on with the image's chain. */
+int machine_begin_chain(struct machine *m, struct err *err);
+
+/* The guest cannot go on. */
+void machine_fail(struct machine *m, const struct err *why);
+
+/* The VM is about to go: end the checkpoint that uses it, and forget its chain. */
+void machine_end_checkpoint(struct machine *m);
+
+#endif

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Saving and loading a machine's state: the order of its parts. Contract in state.h.
+ *
+ * The vCPUs come first when it is loaded, since setting up an APIC may raise the lines of the
+ * interrupt controllers; those then get what they had.
+ */
+#include "vmm/state.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/state_impl.h"
+
+static u64 wall_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
+	       struct state_section *section, struct err *err)
+{
+	const char t[5] = {(char)tag, (char)(tag >> 8), (char)(tag >> 16), (char)(tag >> 24)};
+
+	if (!state_find(data, size, tag, instance, section))
+		return err_set(err, -EBADMSG, "state: section %s %u is missing", t, instance);
+	if (section->version != 1)
+		return err_set(err, -EOPNOTSUPP,
+			       "state: version %u of section %s is not known here (update quire)",
+			       section->version, t);
+	if (want && section->size != want)
+		return err_set(err, -EBADMSG, "state: section %s %u has %u bytes instead of %u", t,
+			       instance, section->size, want);
+	return 0;
+}
+
+/* ---- Saving ---- */
+
+static int save_machine(struct vm *vm, struct state_buf *buf)
+{
+	struct state_machine *m;
+	int ret = state_begin(buf);
+
+	if (ret)
+		return ret;
+	m = state_add(buf, STATE_MACHINE, 0, 1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	*m = (struct state_machine){
+		.memory = space_size(vm->space),
+		.wall_ns = wall_ns(),
+		.nr_cpus = vm->nr_vcpus,
+		.tsc_khz = vcpu_tsc_khz(vm->vcpus[0]),
+		.kvm = vm->kind,
+	};
+	return 0;
+}
+
+int state_save(struct vm *vm, struct state_buf *buf, struct err *err)
+{
+	int ret = save_machine(vm, buf);
+
+	if (ret)
+		return err_set(err, ret, "state: %s", strerror(-ret));
+	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
+		ret = state_save_vcpu(vm, i, buf, err);
+	if (!ret)
+		ret = state_save_vm(vm, buf, err);
+	if (!ret)
+		state_end(buf);
+	return ret;
+}
+
+/* ---- Loading ---- */
+
+static int parse_machine(const void *data, u32 size, struct state_shape *shape, struct err *err)
+{
+	struct state_section s, cpuid;
+	const struct state_machine *m;
+	int ret = state_need(data, size, STATE_MACHINE, 0, sizeof(*m), &s, err);
+
+	if (ret)
+		return ret;
+	m = s.data;
+	if (m->nr_cpus < 1 || m->nr_cpus > VM_MAX_CPUS || m->zero || m->memory < SPACE_MIN_SIZE ||
+	    m->memory > SPACE_MAX_SIZE || m->memory % (2 * MiB))
+		return err_set(err, -EBADMSG,
+			       "state: no machine is like that (%u processors, "
+			       "%llu MiB)",
+			       m->nr_cpus, (unsigned long long)(m->memory / MiB));
+	ret = state_need(data, size, STATE_CPUID, 0, 0, &cpuid, err);
+	*shape = (struct state_shape){
+		.nr_cpus = m->nr_cpus,
+		.memory = m->memory,
+		.wall_ns = m->wall_ns,
+		.tsc_khz = m->tsc_khz,
+		.kvm = m->kvm,
+		.cpuid = cpuid.data,
+	};
+	return ret;
+}
+
+int state_parse(const void *data, u32 size, struct state_shape *shape, struct err *err)
+{
+	int ret = state_check(data, size, err);
+
+	if (!ret)
+		ret = parse_machine(data, size, shape, err);
+	for (unsigned int i = 0; !ret && i < shape->nr_cpus; i++)
+		ret = state_check_vcpu(i, data, size, err);
+	return ret ? ret : state_check_vm(data, size, err);
+}
+
+/*
+ * The guest keeps the TSC frequency that it has measured. Where the host's differs, KVM must scale
+ * it; a difference of a hundredth is how much two hosts differ in measuring the same processor.
+ */
+static int set_tsc_khz(struct vm *vm, u32 khz, struct err *err)
+{
+	for (unsigned int i = 0; i < vm->nr_vcpus && khz; i++) {
+		u32 host = vcpu_tsc_khz(vm->vcpus[i]), off = khz > host ? khz - host : host - khz;
+
+		if (!off || !kvm_ioctl_value(vm->vcpus[i]->fd, KVM_SET_TSC_KHZ, khz))
+			continue;
+		if (host && off > host / 100)
+			return err_set(err, -EOPNOTSUPP,
+				       "state: its time-stamp counter runs at %u kHz, this host's "
+				       "at %u, and this KVM cannot scale it",
+				       khz, host);
+	}
+	return 0;
+}
+
+int state_load(struct vm *vm, const void *data, u32 size, enum state_clock clock, struct err *err)
+{
+	struct state_jump jump = {0};
+	struct state_shape shape;
+	u64 now = wall_ns();
+	int ret = state_parse(data, size, &shape, err);
+
+	if (ret)
+		return ret;
+	if (shape.nr_cpus != vm->nr_vcpus || shape.memory != space_size(vm->space))
+		return err_set(err, -EINVAL, "state: it is of a machine of another shape");
+	jump.tsc_khz = shape.tsc_khz;
+	if (clock == STATE_CLOCK_JUMP && now > shape.wall_ns)
+		jump.ns = now - shape.wall_ns;
+	ret = set_tsc_khz(vm, shape.tsc_khz, err);
+	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
+		ret = state_load_vcpu(vm, i, data, size, &jump, err);
+	return ret ? ret : state_load_vm(vm, data, size, &jump, err);
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the files of vmm/state.h share. For vmm/state*.c alone. */
+#ifndef QUIRE_VMM_STATE_IMPL_H
+#define QUIRE_VMM_STATE_IMPL_H
+
+#include "vmm/state_format.h"
+#include "vmm/vcpu.h"
+#include "vmm/vm.h"
+
+/* By how much the guest's time jumps when it is loaded, in ns. */
+struct state_jump {
+	u64 ns;
+	u32 tsc_khz;
+};
+
+/* vCPU @i: into sections, out of them, and whether they are what they must be. */
+int state_save_vcpu(struct vm *vm, unsigned int i, struct state_buf *buf, struct err *err);
+int state_load_vcpu(struct vm *vm, unsigned int i, const void *data, u32 size,
+		    const struct state_jump *jump, struct err *err);
+int state_check_vcpu(unsigned int i, const void *data, u32 size, struct err *err);
+
+/*
+ * vCPU @i's TSC when the host's was @host_tsc: as it was saved (false: it was not), and to be set.
+ */
+bool state_saved_tsc(const void *data, u32 size, unsigned int i, u64 host_tsc, u64 *tsc);
+int state_set_tsc(struct vm *vm, unsigned int i, u64 tsc, u64 host_tsc);
+
+/* The same for interrupt controllers, timers, clock and devices. */
+int state_save_vm(struct vm *vm, struct state_buf *buf, struct err *err);
+int state_load_vm(struct vm *vm, const void *data, u32 size, const struct state_jump *jump,
+		  struct err *err);
+int state_check_vm(const void *data, u32 size, struct err *err);
+
+/* A section that must be there, of the version that is known and of this size (0: of any). */
+int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
+	       struct state_section *section, struct err *err);
+
+#endif

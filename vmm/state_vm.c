@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The state of what all processors share: interrupt controllers, timer, clock, devices. */
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/state_impl.h"
+
+#define NR_IRQCHIPS 3
+#define NAME_SIZE   16
+
+static int fail(const char *what, int ret, struct err *err)
+{
+	return err_set(err, ret, "%s: %s", what, strerror(-ret));
+}
+
+/* ---- KVM's ---- */
+
+static int save_irqchips(struct vm *vm, struct state_buf *buf)
+{
+	int ret = 0;
+
+	for (u32 i = 0; i < NR_IRQCHIPS && !ret; i++) {
+		struct kvm_irqchip *chip = state_add(buf, STATE_IRQCHIP, i, 1, sizeof(*chip));
+
+		if (!chip)
+			return -ENOMEM;
+		chip->chip_id = i;
+		ret = kvm_ioctl(vm->fd, KVM_GET_IRQCHIP, chip);
+	}
+	return ret;
+}
+
+static int save_pit(struct vm *vm, struct state_buf *buf)
+{
+	struct kvm_pit_state2 *pit = state_add(buf, STATE_PIT, 0, 1, sizeof(*pit));
+
+	return pit ? kvm_ioctl(vm->fd, KVM_GET_PIT2, pit) : -ENOMEM;
+}
+
+static int save_clock(struct vm *vm, struct state_buf *buf)
+{
+	struct kvm_clock_data *clock = state_add(buf, STATE_CLOCK, 0, 1, sizeof(*clock));
+
+	return clock ? kvm_ioctl(vm->fd, KVM_GET_CLOCK, clock) : -ENOMEM;
+}
+
+static int load_irqchips(struct vm *vm, const void *data, u32 size, struct err *err)
+{
+	struct state_section s;
+	struct kvm_irqchip chip;
+	int ret = 0;
+
+	for (u32 i = 0; i < NR_IRQCHIPS && !ret; i++) {
+		ret = state_need(data, size, STATE_IRQCHIP, i, sizeof(chip), &s, err);
+		if (ret)
+			return ret;
+		memcpy(&chip, s.data, sizeof(chip));
+		chip.chip_id = i;
+		ret = kvm_ioctl(vm->fd, KVM_SET_IRQCHIP, &chip);
+	}
+	return ret ? fail("interrupt controllers", ret, err) : 0;
+}
+
+static int load_pit(struct vm *vm, const void *data, u32 size, struct err *err)
+{
+	struct state_section s;
+	int ret = state_need(data, size, STATE_PIT, 0, sizeof(struct kvm_pit_state2), &s, err);
+
+	if (ret)
+		return ret;
+	ret = kvm_ioctl(vm->fd, KVM_SET_PIT2, (const struct kvm_pit_state2 *)s.data);
+	return ret ? fail("timer", ret, err) : 0;
+}
+
+/*
+ * TSCs in step with kvm-clock: each is set to what it was when the clock was read, and on by as much
+ * as the clock has gone on. Needs a host that reads both at once, at the save and now; without, the
+ * MSRs stand, which are off by the time between the calls.
+ */
+static void align_tscs(struct vm *vm, const void *data, u32 size,
+		       const struct kvm_clock_data *saved, const struct state_jump *jump)
+{
+	struct kvm_clock_data now = {0};
+	double ticks;
+	u64 tsc;
+
+	if (!(saved->flags & KVM_CLOCK_HOST_TSC) || !jump->tsc_khz ||
+	    kvm_ioctl(vm->fd, KVM_GET_CLOCK, &now) || !(now.flags & KVM_CLOCK_HOST_TSC))
+		return;
+	/* it may be a little behind what it was set to */
+	ticks = (double)(s64)(now.clock - saved->clock) * jump->tsc_khz / 1e6;
+	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
+		if (state_saved_tsc(data, size, i, saved->host_tsc, &tsc))
+			state_set_tsc(vm, i, tsc + (u64)(s64)ticks, now.host_tsc);
+}
+
+/* kvm-clock goes on from where it was, or from where it would be. */
+static int load_clock(struct vm *vm, const void *data, u32 size, const struct state_jump *jump,
+		      struct err *err)
+{
+	struct state_section s;
+	const struct kvm_clock_data *saved;
+	struct kvm_clock_data clock = {0};
+	int ret = state_need(data, size, STATE_CLOCK, 0, sizeof(clock), &s, err);
+
+	if (ret)
+		return ret;
+	saved = s.data;
+	clock.clock = saved->clock + jump->ns;
+	ret = kvm_ioctl(vm->fd, KVM_SET_CLOCK, &clock);
+	if (ret)
+		return fail("clock", ret, err);
+	align_tscs(vm, data, size, saved, jump);
+	return 0;
+}
+
+/* ---- Devices ---- */
+
+static int save_devices(struct vm *vm, struct state_buf *buf)
+{
+	for (unsigned int i = 0; i < devices_count(vm->devices); i++) {
+		const struct device *dev = devices_get(vm->devices, i);
+		u8 *room;
+
+		if (!dev->ops->state_size)
+			continue;
+		room = state_add(buf, STATE_DEVICE, i, dev->ops->version,
+				 NAME_SIZE + dev->ops->state_size);
+		if (!room)
+			return -ENOMEM;
+		strncpy((char *)room, dev->ops->name, NAME_SIZE - 1);
+		devices_save(vm->devices, i, room + NAME_SIZE);
+	}
+	return 0;
+}
+
+/* By its name: the table of devices may be another in a later version. */
+static int find_device(struct vm *vm, const char name[NAME_SIZE])
+{
+	for (unsigned int i = 0; i < devices_count(vm->devices); i++) {
+		const struct device_ops *ops = devices_get(vm->devices, i)->ops;
+
+		if (ops->state_size && !strncmp(ops->name, name, NAME_SIZE))
+			return (int)i;
+	}
+	return -1;
+}
+
+static int load_device(struct vm *vm, const struct state_section *s, struct err *err)
+{
+	char name[NAME_SIZE];
+	int dev, ret;
+
+	memcpy(name, s->data, NAME_SIZE);
+	dev = find_device(vm, name);
+	if (dev < 0)
+		return err_set(err, -EOPNOTSUPP, "state: a device %.15s is not known here", name);
+	ret = devices_load(vm->devices, (unsigned int)dev, s->version,
+			   (const u8 *)s->data + NAME_SIZE, s->size - NAME_SIZE);
+	return ret ? err_set(err, ret, "state: what it says of device %.15s cannot be", name) : 0;
+}
+
+static int load_devices(struct vm *vm, const void *data, u32 size, struct err *err)
+{
+	struct state_section s;
+	u32 at = 0;
+	int ret = 0;
+
+	while (!ret && state_next(data, size, &at, &s))
+		if (s.tag == STATE_DEVICE)
+			ret = load_device(vm, &s, err);
+	return ret;
+}
+
+/* ---- All of it ---- */
+
+int state_save_vm(struct vm *vm, struct state_buf *buf, struct err *err)
+{
+	int ret = save_irqchips(vm, buf);
+
+	if (!ret)
+		ret = save_pit(vm, buf);
+	if (!ret)
+		ret = save_clock(vm, buf);
+	if (!ret)
+		ret = save_devices(vm, buf);
+	return ret ? fail("the machine's state cannot be read", ret, err) : 0;
+}
+
+int state_load_vm(struct vm *vm, const void *data, u32 size, const struct state_jump *jump,
+		  struct err *err)
+{
+	int ret = load_irqchips(vm, data, size, err);
+
+	if (!ret)
+		ret = load_pit(vm, data, size, err);
+	if (!ret)
+		ret = load_clock(vm, data, size, jump, err);
+	return ret ? ret : load_devices(vm, data, size, err);
+}
+
+int state_check_vm(const void *data, u32 size, struct err *err)
+{
+	struct state_section s;
+	u32 at = 0;
+	int ret = 0;
+
+	for (u32 i = 0; i < NR_IRQCHIPS && !ret; i++)
+		ret = state_need(data, size, STATE_IRQCHIP, i, sizeof(struct kvm_irqchip), &s, err);
+	if (!ret)
+		ret = state_need(data, size, STATE_PIT, 0, sizeof(struct kvm_pit_state2), &s, err);
+	if (!ret)
+		ret = state_need(data, size, STATE_CLOCK, 0, sizeof(struct kvm_clock_data), &s,
+				 err);
+	while (!ret && state_next(data, size, &at, &s))
+		if (s.tag == STATE_DEVICE && s.size < NAME_SIZE)
+			ret = err_set(err, -EBADMSG,
+				      "state: a device without a name (the image is damaged)");
+	return ret;
+}
