@@ -75,7 +75,7 @@ static u64 mix(u64 x)
 	return x ^ x >> 33;
 }
 
-void make_page(u64 *page, u32 no, u32 generation)
+void contents_of(u64 *page, u32 no, u32 generation)
 {
 	u64 seed = (u64)no << 32 | generation;
 
@@ -85,14 +85,14 @@ void make_page(u64 *page, u32 no, u32 generation)
 
 void write_page(struct guest *g, u32 no)
 {
-	make_page((u64 *)(g->base + ((u64)no << PAGE_SHIFT)), no, ++g->generation[no]);
+	contents_of((u64 *)(g->base + ((u64)no << PAGE_SHIFT)), no, ++g->generation[no]);
 }
 
 bool page_right(struct guest *g, u32 no)
 {
 	u64 want[512];
 
-	make_page(want, no, g->generation[no]);
+	contents_of(want, no, g->generation[no]);
 	return !memcmp(want, g->base + ((u64)no << PAGE_SHIFT), PAGE_SIZE);
 }
 
@@ -135,7 +135,7 @@ static void write_by_door(struct guest *g, u32 no)
 {
 	u64 page[512];
 
-	make_page(page, no, ++g->generation[no]);
+	contents_of(page, no, ++g->generation[no]);
 	if (mem_write(g->mem, gpa((u64)no << PAGE_SHIFT), page, PAGE_SIZE))
 		abort();
 }

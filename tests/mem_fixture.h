@@ -35,7 +35,7 @@ void guest_open(struct guest *g, const struct mem_config *cfg);
 void guest_close(struct guest *g);
 
 /* Half of a page is noise, half repeats; a page of generation 0 is zeros. */
-void make_page(u64 *page, u32 no, u32 generation);
+void contents_of(u64 *page, u32 no, u32 generation);
 
 void write_page(struct guest *g, u32 no);
 bool page_right(struct guest *g, u32 no);

@@ -28,7 +28,7 @@ static int take_page(void *opaque, page_no no, const void *page)
 	struct sink *s = opaque;
 	u64 want[512];
 
-	make_page(want, no, s->generation[no]);
+	contents_of(want, no, s->generation[no]);
 	if (memcmp(want, page, PAGE_SIZE))
 		fail_msg("page %u is not as it was at the instant", no);
 	if (s->seen[no]++)
