@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "mm/image.h"
 #include "vmm/machine_impl.h"
@@ -72,11 +72,35 @@ static char *describe(const struct machine *m)
 	return text;
 }
 
-/* The directory's one name: it may be about to be created. malloc()ed. */
+/* What @dir will be called once it is made: its parent is there. malloc()ed, or NULL with errno. */
+static char *absolute_new(const char *dir)
+{
+	char *copy = strdup(dir), *slash, *parent, *path = NULL;
+
+	if (!copy)
+		return NULL;
+	for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+		copy[n - 1] = '\0';
+	slash = strrchr(copy, '/');
+	if (slash)
+		*slash = '\0';
+	parent = realpath(!slash ? "." : slash == copy ? "/" : copy, NULL);
+	if (parent && asprintf(&path, "%s/%s", parent, slash ? slash + 1 : copy) < 0)
+		path = NULL;
+	free(parent);
+	free(copy);
+	return path;
+}
+
+/*
+ * The directory's one name, by which it is known again. It is not made here: who makes it removes
+ * it when there is nothing to keep in it. malloc()ed, or NULL with errno.
+ */
 static char *absolute(const char *dir)
 {
-	mkdir(dir, 0777); /* if it cannot be, realpath() says why */
-	return realpath(dir, NULL);
+	char *path = realpath(dir, NULL);
+
+	return path || errno != ENOENT ? path : absolute_new(dir);
 }
 
 static bool continues_chain(const struct machine *m, const char *dir)
