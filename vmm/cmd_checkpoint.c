@@ -78,7 +78,7 @@ static void show_progress(const struct order *order, const json_t *progress)
 	fflush(stderr);
 }
 
-/* Until it has ended; *@progress is a new reference to the last answer. */
+/* Until it has ended; *@progress is a new reference to the last answer, or NULL. */
 static int follow(struct client *c, const struct order *order, json_t **progress, struct err *err)
 {
 	bool terminal = isatty(STDERR_FILENO), told = false;
@@ -89,6 +89,7 @@ static int follow(struct client *c, const struct order *order, json_t **progress
 		if (terminal)
 			show_progress(order, *progress);
 		json_decref(*progress);
+		*progress = NULL;
 		if (interrupted && !told) {
 			told = true;
 			client_execute(c, "x-quire-cancel-checkpoint", NULL, NULL, err);
