@@ -22,7 +22,7 @@ static void adopt(struct mem *m)
 			page_move(&m->pages, (page_no)no, PAGE_FILLING);
 			page_move(&m->pages, (page_no)no, PAGE_RESIDENT);
 			m->pages.page[no].seen = age_now();
-			m->pages.page[no].flags |= PAGE_F_LISTED;
+			m->pages.page[no].flags |= PAGE_F_LISTED | PAGE_F_OWN;
 			policy_loaded(m->policy, (page_no)no);
 		}
 }
