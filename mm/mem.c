@@ -163,6 +163,11 @@ static int create_trace(struct mem *m, struct err *err)
 	return trace_create(&m->trace, m->cfg.trace, m->pages.nr, err);
 }
 
+static u64 written_words(const struct mem *m)
+{
+	return (space_size(m->space) >> PAGE_SHIFT) / 64;
+}
+
 static int create_tables(struct mem *m, struct err *err)
 {
 	u32 nr = (u32)(space_size(m->space) >> PAGE_SHIFT);
@@ -175,6 +180,11 @@ static int create_tables(struct mem *m, struct err *err)
 		ret = age_init(m);
 	if (!ret)
 		ret = evict_init(m);
+	if (!ret && m->cfg.origin) {
+		/* what it differs from the image by counts from its first moment */
+		m->written = calloc(written_words(m), sizeof(u64));
+		ret = m->written ? 0 : -ENOMEM;
+	}
 	return ret ? err_set(err, ret, "memory engine: out of memory") : 0;
 }
 
@@ -487,6 +497,8 @@ static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, bool write)
 
 int mem_read(struct mem *m, gpa_t start, void *data, u64 len)
 {
+	/* else what is absent would be taken for zeros */
+	ASSERT(!m->cfg.origin || atomic_load(&m->armed));
 	if (!atomic_load(&m->armed))
 		return space_read(m->space, start, data, len);
 	return access_all(m, start, data, len, false);
@@ -508,7 +520,7 @@ static void note_written(struct mem *m, gpa_t start, u64 len)
 
 int mem_take_written(struct mem *m, u64 *pages)
 {
-	u64 words = (space_size(m->space) >> PAGE_SHIFT) / 64;
+	u64 words = written_words(m);
 	int ret = 0;
 
 	pthread_mutex_lock(&m->lock);
@@ -526,6 +538,7 @@ int mem_take_written(struct mem *m, u64 *pages)
 
 int mem_write(struct mem *m, gpa_t start, const void *data, u64 len)
 {
+	ASSERT(!m->cfg.origin || atomic_load(&m->armed));
 	note_written(m, start, len);
 	if (!atomic_load(&m->armed))
 		return space_write(m->space, start, data, len);

@@ -185,7 +185,10 @@ s64 mem_reclaim(struct mem *mem, u64 bytes, struct err *err);
 enum mem_hurry { MEM_HURRY_BEGIN, MEM_HURRY_END };
 void mem_hurry(struct mem *mem, enum mem_hurry hurry);
 
-/* The door to guest memory while it runs: like space_read() and space_write(), evicted or not. */
+/*
+ * The door to guest memory while it runs: like space_read() and space_write(), evicted or not. To
+ * that of a guest with an origin not before mem_start().
+ */
 int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
 int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
 
@@ -197,7 +200,7 @@ int mem_put_page(struct mem *mem, page_no no, const void *page);
 
 /*
  * Pages that mem_write() has written since the last call are added to @pages, a bit for each page of
- * the file. (What it wrote before the first call is not told.) -ENOMEM.
+ * the file. What it wrote before the first call is told only of a guest that was restored. -ENOMEM.
  */
 int mem_take_written(struct mem *mem, u64 *pages);
 
