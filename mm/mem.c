@@ -423,6 +423,11 @@ void mem_hurry(struct mem *m, enum mem_hurry hurry)
 	pthread_mutex_unlock(&m->lock);
 }
 
+bool mem_in_hurry(struct mem *m)
+{
+	return atomic_load(&m->hurry) > 0;
+}
+
 /* ---- The door ---- */
 
 /*

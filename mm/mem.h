@@ -185,6 +185,9 @@ s64 mem_reclaim(struct mem *mem, u64 bytes, struct err *err);
 enum mem_hurry { MEM_HURRY_BEGIN, MEM_HURRY_END };
 void mem_hurry(struct mem *mem, enum mem_hurry hurry);
 
+/* Whether somebody does. A sink of mem_snap_save() must not dawdle then: faults may wait for it. */
+bool mem_in_hurry(struct mem *mem);
+
 /*
  * The door to guest memory while it runs: like space_read() and space_write(), evicted or not. To
  * that of a guest with an origin not before mem_start().

@@ -18,6 +18,9 @@
 #define CHAIN_MOST  64
 #define CHAIN_AFTER 32
 
+/* While it keeps to a rate it looks up so often. */
+#define LOOK_UP_NS ((u64)10000000)
+
 const char *const checkpoint_phase_names[] = {
 	[CHECKPOINT_PREPARING] = "preparing", [CHECKPOINT_SAVING] = "saving",
 	[CHECKPOINT_WAITING] = "waiting",     [CHECKPOINT_DONE] = "done",
@@ -127,16 +130,22 @@ void checkpoint_progress(struct checkpoint *c, struct checkpoint_progress *progr
 
 /* ---- Pages ---- */
 
-/* Not faster than the user allows. */
+/*
+ * Not faster than the user allows; but vCPUs that wait for room, and must leave the guest before they
+ * can be paused, come first. What is written too fast for them is made up for later.
+ */
 static void keep_bandwidth(struct checkpoint *c)
 {
+	u64 now, until;
 	double ns;
 
 	if (!c->cfg.bandwidth)
 		return;
 	ns = 1e9 * (double)image_writer_bytes(c->writer) / (double)c->cfg.bandwidth;
-	if ((double)(clock_ns(CLOCK_MONOTONIC) - c->started_ns) + 1e6 < ns)
-		sleep_until(c, c->started_ns + (u64)ns);
+	until = c->started_ns + (u64)MIN(ns, 1e18); /* thirty years */
+	while ((now = clock_ns(CLOCK_MONOTONIC)) + 1000000 < until && !is_cancelled(c) &&
+	       !mem_in_hurry(c->vm->mem))
+		sleep_until(c, MIN(until, now + LOOK_UP_NS));
 }
 
 static int put_page(void *opaque, page_no no, const void *page)
