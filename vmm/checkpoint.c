@@ -278,6 +278,15 @@ static int save_link(struct checkpoint *c, bool incremental, struct err *err)
 
 /* ---- One after the other ---- */
 
+/* If somebody else merges it, that is as good. */
+static int keep_short(struct checkpoint *c, struct err *err)
+{
+	int ret = image_merge(c->dir, CHAIN_MOST - CHAIN_AFTER, err);
+
+	return ret == -EBUSY ? 0 : MIN(ret, 0);
+}
+
+/* The first link counts: many short runs do not make a chain longer than a long one. */
 static int save_for_ever(struct checkpoint *c, struct err *err)
 {
 	u64 next = clock_ns(CLOCK_MONOTONIC);
@@ -288,11 +297,8 @@ static int save_for_ever(struct checkpoint *c, struct err *err)
 	while (!ret && !is_cancelled(c)) {
 		ret = save_link(c, incremental, err);
 		incremental = true;
-		if (!ret && ++links % CHAIN_AFTER == 0) {
-			int merged = image_merge(c->dir, CHAIN_MOST - CHAIN_AFTER, err);
-
-			ret = MIN(merged, 0);
-		}
+		if (!ret && links++ % CHAIN_AFTER == 0)
+			ret = keep_short(c, err);
 		set_phase(c, CHECKPOINT_WAITING);
 		next = MAX(next + c->cfg.every_ns, clock_ns(CLOCK_MONOTONIC));
 		if (!ret)
