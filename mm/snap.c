@@ -36,7 +36,7 @@
 /* Descriptors looked at, and pages marked or taken, under one hold of the lock. */
 #define ARM_AT_ONCE  1024
 #define SAVE_LOOK    16384
-#define SAVE_AT_ONCE 32
+#define SAVE_AT_ONCE 64
 
 enum item_kind { ITEM_COPY, ITEM_STORED, ITEM_ORIGIN, ITEM_ZERO };
 
@@ -214,10 +214,10 @@ static u8 *pool_page(const struct snap *s, u32 at)
 	return s->pool + ((u64)at << PAGE_SHIFT);
 }
 
-static void copy_page(struct mem *m, page_no no, u8 *to)
+static void copy_pages(struct mem *m, page_no no, u32 n, u8 *to)
 {
 	/* our own file: failing to read it leaves nothing to stand on */
-	ASSERT(!space_copy_pages(m->space, no, 1, to));
+	ASSERT(!space_copy_pages(m->space, no, n, to));
 }
 
 static void enqueue(struct mem *m, page_no no)
@@ -227,7 +227,7 @@ static void enqueue(struct mem *m, page_no no)
 
 	if (item.kind == ITEM_COPY) {
 		item.at = s->free[--s->nr_free];
-		copy_page(m, no, pool_page(s, item.at));
+		copy_pages(m, no, 1, pool_page(s, item.at));
 	}
 	s->queue[(s->first + s->nr++) % QUEUE] = item;
 }
@@ -343,7 +343,25 @@ static void dequeue(struct snap *s, struct batch *b)
 	}
 }
 
-/* The next marked pages: as they are, and unmarked. */
+static bool is_copy_after(const struct item *item, const struct item *last)
+{
+	return item->kind == ITEM_COPY && item->no == last->no + 1;
+}
+
+/* Neighbours together: a system call costs as much as copying a page. */
+static void copy_batch(struct mem *m, struct batch *b)
+{
+	for (u32 i = 0, n; i < b->n; i += n) {
+		n = 1;
+		if (b->items[i].kind != ITEM_COPY)
+			continue;
+		while (i + n < b->n && is_copy_after(&b->items[i + n], &b->items[i + n - 1]))
+			n++;
+		copy_pages(m, b->items[i].no, n, b->pages + ((u64)i << PAGE_SHIFT));
+	}
+}
+
+/* The next marked pages: as they are, and only then unmarked. */
 static void gather(struct mem *m, struct batch *b)
 {
 	struct stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
@@ -353,15 +371,13 @@ static void gather(struct mem *m, struct batch *b)
 	for (u32 i = 0; i < SAVE_LOOK && s->hand < m->pages.nr && b->n < SAVE_AT_ONCE; i++) {
 		page_no no = s->hand++;
 
-		if (!is_marked(m, no))
-			continue;
-		b->items[b->n] = item_of(m, no);
-		if (b->items[b->n].kind == ITEM_COPY)
-			copy_page(m, no, b->pages + ((u64)b->n << PAGE_SHIFT));
-		b->n++;
-		if (unmark(m, no))
-			stretch_add(&stretch, no);
+		if (is_marked(m, no))
+			b->items[b->n++] = item_of(m, no);
 	}
+	copy_batch(m, b);
+	for (u32 i = 0; i < b->n; i++)
+		if (unmark(m, b->items[i].no))
+			stretch_add(&stretch, b->items[i].no);
 	stretch_end(&stretch);
 }
 
