@@ -110,9 +110,9 @@ fuzz-quick: ## replay the fuzzers' corpora, and a little more
 
 # Programs of the benchmarks.
 
-BENCH_BIN := $(addprefix build/release/tools/,floor timeto faults store evict first.elf)
+BENCH_BIN := $(addprefix build/release/tools/,floor timeto faults store evict first.elf ticks.elf)
 
-build/release/tools/first.elf: tools/bench/first.S
+build/release/tools/%.elf: tools/bench/%.S
 	@mkdir -p $(@D)
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x100000,-e,start,-N,--build-id=none \
 		-Wl,-z,noexecstack,--no-warn-rwx-segments -o $@ $<

@@ -245,10 +245,11 @@ void machine_checkpoint_progress(const struct machine *m, struct checkpoint_prog
 	};
 }
 
-int machine_roll_back(struct machine *m, struct err *err)
+int machine_roll_back(struct machine *m, struct machine_rolled_back *rolled, struct err *err)
 {
 	int ret = check_engine(m, err);
 
+	*rolled = (struct machine_rolled_back){.pages = 50, .pause_ns = 1234567};
 	m->nr_roll_backs += !ret;
 	return ret;
 }

@@ -34,7 +34,8 @@ static void orders_arrive(void **state)
 	assert_true(p.machine.order.incremental);
 	assert_int_equal(p.machine.order.every_ns, 5000000);
 	assert_int_equal(p.machine.order.bandwidth, 77);
-	expect(&p, "{\"execute\": \"x-quire-roll-back\"}", OK);
+	expect(&p, "{\"execute\": \"x-quire-roll-back\"}",
+	       "{\"return\": {\"pages\": 50, \"pause-us\": 1234}}\r\n");
 	assert_int_equal(p.machine.nr_roll_backs, 1);
 	peer_fini(&p);
 }

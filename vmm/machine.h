@@ -175,7 +175,12 @@ int machine_cancel_checkpoint(struct machine *m, struct err *err);
  * Roll the guest back to its last checkpoint, or to what it was restored from: only what changed
  * since is put back. It runs, or is paused, as before. An error after the first change ends it.
  */
-int machine_roll_back(struct machine *m, struct err *err);
+struct machine_rolled_back {
+	u32 pages;    /* that were put back */
+	u64 pause_ns; /* how long its vCPUs stood still for it */
+};
+
+int machine_roll_back(struct machine *m, struct machine_rolled_back *rolled, struct err *err);
 
 /* Of the one under way, or how the last one ended. */
 void machine_checkpoint_progress(const struct machine *m, struct checkpoint_progress *progress);

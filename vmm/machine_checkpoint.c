@@ -173,9 +173,10 @@ int machine_begin_chain(struct machine *m, struct err *err)
 	return o ? chain_begin(&m->chain, m->vm, o->dir, image_number(o->image), err) : 0;
 }
 
-int machine_roll_back(struct machine *m, struct err *err)
+int machine_roll_back(struct machine *m, struct machine_rolled_back *rolled, struct err *err)
 {
 	struct mem *mem;
+	u64 since;
 	int ret = machine_get_mem(m, &mem, err);
 
 	if (!ret && m->checkpoint)
@@ -189,9 +190,11 @@ int machine_roll_back(struct machine *m, struct err *err)
 		ret = chain_open_image(&m->chain, err);
 	if (ret)
 		return ret;
+	since = uv_hrtime();
 	vm_freeze(m->vm);
-	ret = vm_roll_back(m->vm, &m->chain, err);
+	ret = vm_roll_back(m->vm, &m->chain, &rolled->pages, err);
 	vm_thaw(m->vm);
+	rolled->pause_ns = uv_hrtime() - since;
 	if (ret)
 		machine_fail(m, err);
 	return ret;

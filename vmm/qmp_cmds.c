@@ -373,7 +373,12 @@ static int x_quire_query_checkpoint(struct qmp_call *call)
 
 static int x_quire_roll_back(struct qmp_call *call)
 {
-	return machine_roll_back(call->machine, call->err);
+	struct machine_rolled_back rolled;
+	int ret = machine_roll_back(call->machine, &rolled, call->err);
+
+	return ret ? ret
+		   : give(call, json_pack("{s:I, s:I}", "pages", (json_int_t)rolled.pages,
+					  "pause-us", (json_int_t)(rolled.pause_ns / 1000)));
 }
 
 /* ---- The table ---- */

@@ -110,27 +110,29 @@ static int put_back(struct vm *vm, struct image *image, page_no no, u8 *page, st
 	return ret ? err_set(err, ret, "page %u: %s", no, strerror(-ret)) : 0;
 }
 
-static int put_all_back(struct vm *vm, struct image *image, const u64 *dirty, struct err *err)
+static int put_all_back(struct vm *vm, struct image *image, const u64 *dirty, u32 *pages,
+			struct err *err)
 {
 	u8 *page = aligned_alloc(PAGE_SIZE, PAGE_SIZE);
 	int ret = page ? 0 : err_set(err, -ENOMEM, "out of memory");
 
+	*pages = 0;
 	for (u32 word = 0; word < dirty_words(vm) && !ret; word++)
-		for (u64 bits = dirty[word]; bits && !ret; bits &= bits - 1)
+		for (u64 bits = dirty[word]; bits && !ret; bits &= bits - 1, ++*pages)
 			ret = put_back(vm, image, word * 64 + (u32)__builtin_ctzll(bits), page,
 				       err);
 	free(page);
 	return ret;
 }
 
-static int roll_back_to(struct vm *vm, struct chain *chain, struct err *err)
+static int roll_back_to(struct vm *vm, struct chain *chain, u32 *pages, struct err *err)
 {
 	u32 size;
 	const void *state = image_state(chain->image, &size);
 	int ret = dirty_harvest(vm, chain->dirty, err);
 
 	if (!ret)
-		ret = put_all_back(vm, chain->image, chain->dirty, err);
+		ret = put_all_back(vm, chain->image, chain->dirty, pages, err);
 	if (!ret)
 		ret = state_load(vm, state, size, STATE_CLOCK_CONTINUE, err);
 	if (!ret)
@@ -138,9 +140,9 @@ static int roll_back_to(struct vm *vm, struct chain *chain, struct err *err)
 	return ret;
 }
 
-int vm_roll_back(struct vm *vm, struct chain *chain, struct err *err)
+int vm_roll_back(struct vm *vm, struct chain *chain, u32 *pages, struct err *err)
 {
 	int ret = chain_open_image(chain, err);
 
-	return ret ? ret : roll_back_to(vm, chain, err);
+	return ret ? ret : roll_back_to(vm, chain, pages, err);
 }

@@ -38,9 +38,9 @@ int origin_load_memory(const struct origin *o, struct vm *vm, struct err *err);
 
 /*
  * Roll @vm, whose vCPUs are stopped, back to the link that its chain ends with: only what changed
- * since is put back. -errno: the guest is neither here nor there, and must end; but -ENOENT when it
- * has no chain, and nothing has changed.
+ * since is put back, *@pages says how much. -errno: the guest is neither here nor there, and must
+ * end; but -ENOENT when it has no chain, and nothing has changed.
  */
-int vm_roll_back(struct vm *vm, struct chain *chain, struct err *err);
+int vm_roll_back(struct vm *vm, struct chain *chain, u32 *pages, struct err *err);
 
 #endif

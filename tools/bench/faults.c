@@ -2,7 +2,7 @@
 /*
  * faults: what a guest's first touch of a page costs on this host, without a VMM in the way.
  *
- *	faults [-n PAGES] [-r ROUNDS] [-m 4k|2m] [-a read|write] [-o seq|random]
+ *	faults [-n PAGES] [-r ROUNDS] [-m 4k|2m] [-a read|write] [-o seq|random] [-d]
  *
  * A VM of its own, made of raw KVM calls: memory of a memfd, page tables written by the host, one
  * vCPU that begins at CPL 3 in long mode (where a KVM without hardware virtualization runs at full
@@ -17,7 +17,8 @@
  *
  * "first" is a new VM; "again" the same pages in the same VM, dropped from the file (a hole) after
  * the first touch, so that KVM's own tables exist, as they do when a pager brings back what it
- * took.
+ * took. With -d there are writes without a pager alone, and "again" is the first write to pages
+ * that are all there, after KVM's dirty log has begun to watch them.
  *
  * Random order is a full-period congruential sequence, computed by the guest: it needs no table
  * that would have to be touched as well.
@@ -79,6 +80,7 @@ static const char *const accesses[2] = {"read", "write"}, *const maps[2] = {"4k"
 struct plan {
 	uint64_t pages;
 	bool huge; /* guest mappings of 2 MiB */
+	bool log;  /* -d */
 	enum pager pager;
 	enum order order;
 	enum access access;
@@ -288,7 +290,7 @@ static bool none_present(const struct vm *vm, const struct plan *plan)
 	return first < 0 || first >= (off_t)(DATA + plan->pages * PAGE);
 }
 
-/* Touch each page once. Returns microseconds a page. */
+/* Touch each page once, whether it is there or not. Returns microseconds a page. */
 static double touch_all(struct vm *vm, const struct plan *plan)
 {
 	bool random = plan->order == ORDER_RANDOM;
@@ -303,7 +305,6 @@ static double touch_all(struct vm *vm, const struct plan *plan)
 	};
 	uint64_t start;
 
-	check(none_present(vm, plan), "pages are there before they are touched");
 	check(!ioctl(vm->vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 	start = now_ns();
 	check(!ioctl(vm->vcpu, KVM_RUN, 0), "KVM_RUN");
@@ -324,9 +325,22 @@ static void drop_all(struct vm *vm, const struct plan *plan)
 	check(!fallocate(vm->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, DATA,
 			 (off_t)(plan->pages * PAGE)),
 	      "punching a hole");
+	check(none_present(vm, plan), "pages are there after they were dropped");
 }
 
-/* One VM: the first touch of all pages, and another one after they were dropped. */
+/* From now on the next write to each page is noted. */
+static void log_all(struct vm *vm)
+{
+	struct kvm_userspace_memory_region region = {
+		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.memory_size = vm->size,
+		.userspace_addr = (uintptr_t)vm->guest,
+	};
+
+	check(!ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region), "KVM_MEM_LOG_DIRTY_PAGES");
+}
+
+/* One VM: the first touch of all pages, and another one after they were dropped, or watched. */
 static void measure(const struct plan *plan, double us[2])
 {
 	struct vm vm = {0};
@@ -334,8 +348,12 @@ static void measure(const struct plan *plan, double us[2])
 	vm_create(&vm, plan);
 	if (plan->pager == PAGER_UFFD)
 		pager_start(&vm);
+	check(none_present(&vm, plan), "pages are there before they are touched");
 	us[0] = touch_all(&vm, plan);
-	drop_all(&vm, plan);
+	if (plan->log)
+		log_all(&vm);
+	else
+		drop_all(&vm, plan);
 	us[1] = touch_all(&vm, plan);
 	if (plan->pager == PAGER_UFFD)
 		pager_stop(&vm);
@@ -388,6 +406,8 @@ static void rows(struct plan *plan, const struct wanted *w, int rounds)
 		plan->access = (enum access)(i >> 2 & 1);
 		plan->order = (enum order)(i >> 1 & 1);
 		plan->pager = (enum pager)(i & 1);
+		if (plan->log && (plan->access != ACCESS_WRITE || plan->pager != PAGER_KVM))
+			continue;
 		if (is_wanted(w->map, maps[plan->huge]) &&
 		    is_wanted(w->access, accesses[plan->access]) &&
 		    is_wanted(w->order, orders[plan->order]))
@@ -404,7 +424,7 @@ static bool parse(int argc, char **argv, struct plan *plan, struct wanted *w, in
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "n:r:m:a:o:")) != -1) {
+	while ((opt = getopt(argc, argv, "n:r:m:a:o:d")) != -1) {
 		if (opt == 'n')
 			plan->pages = strtoull(optarg, NULL, 10);
 		else if (opt == 'r')
@@ -415,6 +435,8 @@ static bool parse(int argc, char **argv, struct plan *plan, struct wanted *w, in
 			w->access = optarg;
 		else if (opt == 'o')
 			w->order = optarg;
+		else if (opt == 'd')
+			plan->log = true;
 		else
 			return false;
 	}
@@ -431,7 +453,7 @@ int main(int argc, char **argv)
 
 	if (!parse(argc, argv, &plan, &wanted, &rounds)) {
 		fprintf(stderr, "usage: faults [-n PAGES, a power of two] [-r ROUNDS] [-m 4k|2m] "
-				"[-a read|write] [-o seq|random]\n");
+				"[-a read|write] [-o seq|random] [-d]\n");
 		return 2;
 	}
 	printf("map\tpager\torder\taccess\tfirst us\tagain us\n");
