@@ -21,6 +21,7 @@
 #define MSR_TSC		 0x10u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define MAX_MSRS	 1024u
+#define MSRS_AT_ONCE	 128u /* KVM takes fewer than 256 */
 
 /* Structures that are read and written by one ioctl each; its number has their size. */
 static const struct part {
@@ -75,58 +76,53 @@ static int list_msrs(struct vm *vm, u32 **out, u32 *n)
 	return ret;
 }
 
-/* Read @n of them from @entries on; those that cannot be read are taken out. Returns how many. */
-static int read_msrs(int fd, struct kvm_msrs *msrs)
+/* KVM_GET_MSRS or KVM_SET_MSRS. Returns at how many it stopped: @n, or the one that it refused. */
+static int msrs_io(int fd, unsigned long request, struct kvm_msr_entry *entries, u32 n)
 {
+	u8 room[sizeof(struct kvm_msrs) + MSRS_AT_ONCE * sizeof(*entries)]
+		__attribute__((aligned(_Alignof(struct kvm_msrs))));
+	struct kvm_msrs *msrs = (void *)room;
 	u32 done = 0;
 
-	while (done < msrs->nmsrs) {
-		struct {
-			struct kvm_msrs head;
-			struct kvm_msr_entry entries[MAX_MSRS];
-		} some = {.head = {.nmsrs = msrs->nmsrs - done}};
+	while (done < n) {
+		u32 some = MIN(n - done, MSRS_AT_ONCE);
 		int got;
 
-		memcpy(some.entries, msrs->entries + done,
-		       (msrs->nmsrs - done) * sizeof(struct kvm_msr_entry));
-		got = kvm_ioctl(fd, KVM_GET_MSRS, &some.head);
+		*msrs = (struct kvm_msrs){.nmsrs = some};
+		memcpy(msrs->entries, entries + done, some * sizeof(*entries));
+		got = ioctl(fd, request, msrs);
 		if (got < 0)
-			return got;
-		memcpy(msrs->entries + done, some.entries, (u32)got * sizeof(struct kvm_msr_entry));
+			return -errno;
+		memcpy(entries + done, msrs->entries, (u32)got * sizeof(*entries));
 		done += (u32)got;
-		if (done == msrs->nmsrs)
+		if ((u32)got < some)
 			break;
-		/* the one that it stopped at */
-		msrs->nmsrs--;
-		memmove(msrs->entries + done, msrs->entries + done + 1,
-			(msrs->nmsrs - done) * sizeof(struct kvm_msr_entry));
 	}
-	return (int)msrs->nmsrs;
+	return (int)done;
 }
 
 /* Found out once: which can be read. The deadline is moved to the end. */
 static int learn_msrs(struct vm *vm, int fd)
 {
-	struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + MAX_MSRS * sizeof(struct kvm_msr_entry));
 	u32 *indices = NULL, n = 0, at = 0;
-	int ret = msrs ? list_msrs(vm, &indices, &n) : -ENOMEM;
+	bool deadline = false;
+	int ret = list_msrs(vm, &indices, &n);
 
-	for (u32 i = 0; i < n && !ret; i++)
-		msrs->entries[i].index = indices[i];
-	if (!ret) {
-		msrs->nmsrs = n;
-		ret = read_msrs(fd, msrs);
+	for (u32 i = 0; i < n && ret >= 0; i++) {
+		struct kvm_msr_entry e = {.index = indices[i]};
+
+		ret = msrs_io(fd, KVM_GET_MSRS, &e, 1);
+		if (ret == 1 && e.index == MSR_TSC_DEADLINE)
+			deadline = true;
+		else if (ret == 1)
+			indices[at++] = e.index;
 	}
-	for (int i = 0; i < ret; i++)
-		if (msrs->entries[i].index != MSR_TSC_DEADLINE)
-			indices[at++] = msrs->entries[i].index;
-	if (ret > 0 && at < (u32)ret)
-		indices[at++] = MSR_TSC_DEADLINE;
-	free(msrs);
 	if (ret < 0) {
 		free(indices);
 		return ret;
 	}
+	if (deadline)
+		indices[at++] = MSR_TSC_DEADLINE;
 	vm->msrs = indices;
 	vm->nr_msrs = at;
 	return 0;
@@ -146,44 +142,100 @@ static int save_msrs(struct vm *vm, unsigned int i, struct state_buf *buf)
 	msrs->nmsrs = vm->nr_msrs;
 	for (u32 k = 0; k < vm->nr_msrs; k++)
 		msrs->entries[k].index = vm->msrs[k];
-	ret = kvm_ioctl(fd, KVM_GET_MSRS, msrs);
+	ret = msrs_io(fd, KVM_GET_MSRS, msrs->entries, msrs->nmsrs);
 	if (ret >= 0 && (u32)ret < vm->nr_msrs)
 		ret = -EIO; /* one that could be read before */
 	return MIN(ret, 0);
 }
 
+/* In two parts: the product of a long time and a high frequency does not fit into 64 bits. */
 static u64 jumped_tsc(u64 tsc, const struct state_jump *jump)
 {
-	return tsc + (u64)((double)jump->ns * jump->tsc_khz / 1e6);
+	u64 ms = jump->ns / 1000000, rest = jump->ns % 1000000;
+
+	return tsc + ms * jump->tsc_khz + rest * jump->tsc_khz / 1000000;
 }
 
-/* One by one after a refusal: KVM will not take back some values as it gave them. */
-static int load_msrs(struct vm *vm, unsigned int i, const struct state_section *s,
-		     const struct state_jump *jump)
+/*
+ * KVM takes a TSC that is within a second of where the VM's TSC is by now for an attempt to
+ * synchronize the vCPUs, and lets it run on. The first vCPU is therefore sent far away first; the
+ * others are then synchronized with it, which is right for them.
+ */
+static void unsync_tsc(int fd, u64 tsc)
 {
+	struct kvm_msr_entry e = {.index = MSR_TSC, .data = tsc + ((u64)1 << 62)};
+
+	msrs_io(fd, KVM_SET_MSRS, &e, 1);
+}
+
+/* Some can be read, but not written: that is well if it has the value, or none that matters. */
+static bool has_value(int fd, const struct kvm_msr_entry *want)
+{
+	struct kvm_msr_entry is = {.index = want->index};
+
+	if (msrs_io(fd, KVM_GET_MSRS, &is, 1) != 1)
+		return !want->data;
+	return is.data == want->data;
+}
+
+static int set_msrs(int fd, unsigned int i, struct kvm_msr_entry *entries, u32 n, struct err *err)
+{
+	for (u32 done = 0; done < n; done++) { /* past the one that was refused */
+		int ret = msrs_io(fd, KVM_SET_MSRS, entries + done, n - done);
+
+		if (ret < 0)
+			return fail(i, "MSRs", ret, err);
+		done += (u32)ret;
+		if (done < n && !has_value(fd, &entries[done]))
+			return err_set(err, -EINVAL,
+				       "vCPU %u: its MSR %#x cannot be %#llx on this host", i,
+				       entries[done].index, (unsigned long long)entries[done].data);
+	}
+	return 0;
+}
+
+static struct kvm_msr_entry *find_msr(struct kvm_msrs *msrs, u32 index)
+{
+	for (u32 k = 0; k < msrs->nmsrs; k++)
+		if (msrs->entries[k].index == index)
+			return &msrs->entries[k];
+	return NULL;
+}
+
+/*
+ * The deadline is a value of the TSC and keeps its distance to it: a TSC that cannot be set (PVM's
+ * guests read the host's) would have it fire at another time, or never.
+ */
+static void load_tsc(int fd, unsigned int i, struct kvm_msrs *msrs, const struct state_jump *jump)
+{
+	struct kvm_msr_entry *tsc = find_msr(msrs, MSR_TSC), is = {.index = MSR_TSC};
+	struct kvm_msr_entry *deadline = find_msr(msrs, MSR_TSC_DEADLINE);
+
+	if (!tsc)
+		return;
+	tsc->data = jumped_tsc(tsc->data, jump);
+	if (!i)
+		unsync_tsc(fd, tsc->data);
+	if (!deadline || !deadline->data || msrs_io(fd, KVM_SET_MSRS, tsc, 1) != 1 ||
+	    msrs_io(fd, KVM_GET_MSRS, &is, 1) != 1)
+		return;
+	deadline->data += is.data - tsc->data;
+	deadline->data = MAX(deadline->data, 1u); /* 0 is none */
+}
+
+static int load_msrs(struct vm *vm, unsigned int i, const struct state_section *s,
+		     const struct state_jump *jump, struct err *err)
+{
+	int fd = vm->vcpus[i]->fd, ret;
 	struct kvm_msrs *msrs = malloc(s->size);
-	u32 done = 0;
-	int ret = 0;
 
 	if (!msrs)
-		return -ENOMEM;
+		return fail(i, "MSRs", -ENOMEM, err);
 	memcpy(msrs, s->data, s->size);
-	for (u32 k = 0; k < msrs->nmsrs; k++)
-		if (msrs->entries[k].index == MSR_TSC)
-			msrs->entries[k].data = jumped_tsc(msrs->entries[k].data, jump);
-	while (ret >= 0 && done < msrs->nmsrs) {
-		u32 rest = msrs->nmsrs - done;
-
-		memmove(msrs->entries, (const struct kvm_msr_entry *)(msrs->entries + done),
-			rest * sizeof(msrs->entries[0]));
-		msrs->nmsrs = rest;
-		ret = kvm_ioctl(vm->vcpus[i]->fd, KVM_SET_MSRS, msrs);
-		done = (u32)MAX(ret, 0) + 1; /* past the one that was refused */
-		if (ret == (int)rest)
-			break;
-	}
+	load_tsc(fd, i, msrs, jump);
+	ret = set_msrs(fd, i, msrs->entries, msrs->nmsrs, err);
 	free(msrs);
-	return MIN(ret, 0);
+	return ret;
 }
 
 /* ---- CPUID ---- */
@@ -307,11 +359,8 @@ int state_load_vcpu(struct vm *vm, unsigned int i, const void *data, u32 size,
 		ret = load_part(vm, i, &parts[k], data, size, err);
 	if (!ret)
 		ret = state_need(data, size, STATE_MSRS, i, 0, &msrs, err);
-	if (!ret) {
-		ret = load_msrs(vm, i, &msrs, jump);
-		if (ret)
-			return fail(i, "MSRs", ret, err);
-	}
+	if (!ret)
+		ret = load_msrs(vm, i, &msrs, jump, err);
 	for (size_t k = ARRAY_SIZE(parts) - LATE_PARTS; k < ARRAY_SIZE(parts) && !ret; k++)
 		ret = load_part(vm, i, &parts[k], data, size, err);
 	return ret;
