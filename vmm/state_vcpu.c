@@ -10,6 +10,10 @@
  *	the MSRs with the TSC deadline last: a deadline is a value of the TSC
  *	EVENTS late: pending exceptions and interrupts, which loading registers would drop
  *	MP last: from then on the processor can be woken
+ *
+ * Saving goes the other way round, and must:
+ *	MP first: asking for it makes KVM act on a start-up IPI that waits, which sets registers
+ *	the MSRs before LAPIC: a timer that fires in between is then in both, not in neither
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -40,8 +44,8 @@ static const struct part {
 	{STATE_MP, KVM_GET_MP_STATE, KVM_SET_MP_STATE, "run state"},
 };
 
-/* Parts that come after the MSRs. */
-#define LATE_PARTS 2
+/* Parts that come before the MSRs: all but two. */
+#define NR_EARLY (ARRAY_SIZE(parts) - 2)
 
 static int fail(unsigned int cpu, const char *what, int ret, struct err *err)
 {
@@ -274,50 +278,16 @@ static int save_part(struct vm *vm, unsigned int i, const struct part *p, struct
 	return ioctl(vm->vcpus[i]->fd, p->get, room) < 0 ? -errno : 0;
 }
 
-/*
- * The guest's TSC less the host's. Together with the host's TSC at the moment when kvm-clock was read
- * it says what the guest's was then: that is exact, while the MSR was read at another moment.
- */
-static int tsc_offset(struct vm *vm, unsigned int i, unsigned long order, u64 *offset)
+static int save_parts(struct vm *vm, unsigned int i, size_t from, size_t to, struct state_buf *buf,
+		      struct err *err)
 {
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL,
-		.attr = KVM_VCPU_TSC_OFFSET,
-		.addr = (uintptr_t)offset,
-	};
+	while (to-- > from) {
+		int ret = save_part(vm, i, &parts[to], buf);
 
-	return ioctl(vm->vcpus[i]->fd, order, &attr) < 0 ? -errno : 0;
-}
-
-/* Kernels before 5.16 do not tell: then the MSR must do. */
-static int save_tsc(struct vm *vm, unsigned int i, struct state_buf *buf)
-{
-	u64 offset, *room;
-
-	if (tsc_offset(vm, i, KVM_GET_DEVICE_ATTR, &offset))
-		return 0;
-	room = state_add(buf, STATE_TSC, i, 1, sizeof(*room));
-	if (!room)
-		return -ENOMEM;
-	*room = offset;
+		if (ret)
+			return fail(i, parts[to].name, ret, err);
+	}
 	return 0;
-}
-
-bool state_saved_tsc(const void *data, u32 size, unsigned int i, u64 host_tsc, u64 *tsc)
-{
-	struct state_section s;
-
-	if (state_need(data, size, STATE_TSC, i, sizeof(u64), &s, NULL))
-		return false;
-	*tsc = host_tsc + *(const u64 *)s.data;
-	return true;
-}
-
-int state_set_tsc(struct vm *vm, unsigned int i, u64 tsc, u64 host_tsc)
-{
-	u64 offset = tsc - host_tsc;
-
-	return tsc_offset(vm, i, KVM_SET_DEVICE_ATTR, &offset);
 }
 
 int state_save_vcpu(struct vm *vm, unsigned int i, struct state_buf *buf, struct err *err)
@@ -326,15 +296,13 @@ int state_save_vcpu(struct vm *vm, unsigned int i, struct state_buf *buf, struct
 
 	if (ret)
 		return fail(i, "CPUID", ret, err);
-	for (size_t k = 0; k < ARRAY_SIZE(parts); k++) {
-		ret = save_part(vm, i, &parts[k], buf);
-		if (ret)
-			return fail(i, parts[k].name, ret, err);
-	}
+	ret = save_parts(vm, i, NR_EARLY, ARRAY_SIZE(parts), buf, err);
+	if (ret)
+		return ret;
 	ret = save_msrs(vm, i, buf);
-	if (!ret)
-		ret = save_tsc(vm, i, buf);
-	return ret ? fail(i, "MSRs", ret, err) : 0;
+	if (ret)
+		return fail(i, "MSRs", ret, err);
+	return save_parts(vm, i, 0, NR_EARLY, buf, err);
 }
 
 static int load_part(struct vm *vm, unsigned int i, const struct part *p, const void *data,
@@ -349,20 +317,30 @@ static int load_part(struct vm *vm, unsigned int i, const struct part *p, const 
 	return ret ? fail(i, p->name, ret, err) : 0;
 }
 
+static int load_parts(struct vm *vm, unsigned int i, size_t from, size_t to, const void *data,
+		      u32 size, struct err *err)
+{
+	int ret = 0;
+
+	for (size_t k = from; k < to && !ret; k++)
+		ret = load_part(vm, i, &parts[k], data, size, err);
+	return ret;
+}
+
 int state_load_vcpu(struct vm *vm, unsigned int i, const void *data, u32 size,
 		    const struct state_jump *jump, struct err *err)
 {
 	struct state_section msrs;
 	int ret = load_cpuid(vm, i, data, size, err);
 
-	for (size_t k = 0; k < ARRAY_SIZE(parts) - LATE_PARTS && !ret; k++)
-		ret = load_part(vm, i, &parts[k], data, size, err);
+	if (!ret)
+		ret = load_parts(vm, i, 0, NR_EARLY, data, size, err);
 	if (!ret)
 		ret = state_need(data, size, STATE_MSRS, i, 0, &msrs, err);
 	if (!ret)
 		ret = load_msrs(vm, i, &msrs, jump, err);
-	for (size_t k = ARRAY_SIZE(parts) - LATE_PARTS; k < ARRAY_SIZE(parts) && !ret; k++)
-		ret = load_part(vm, i, &parts[k], data, size, err);
+	if (!ret)
+		ret = load_parts(vm, i, NR_EARLY, ARRAY_SIZE(parts), data, size, err);
 	return ret;
 }
 
