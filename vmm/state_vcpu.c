@@ -278,6 +278,21 @@ static int save_part(struct vm *vm, unsigned int i, const struct part *p, struct
 	return ioctl(vm->vcpus[i]->fd, p->get, room) < 0 ? -errno : 0;
 }
 
+/* Registers that wait in the shared area for the first KVM_RUN: KVM does not tell them. */
+static int settle_registers(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	int ret = 0;
+
+	if (run->kvm_dirty_regs & KVM_SYNC_X86_SREGS)
+		ret = kvm_ioctl(vcpu->fd, KVM_SET_SREGS, &run->s.regs.sregs);
+	if (!ret && run->kvm_dirty_regs & KVM_SYNC_X86_REGS)
+		ret = kvm_ioctl(vcpu->fd, KVM_SET_REGS, &run->s.regs.regs);
+	if (!ret)
+		run->kvm_dirty_regs = 0;
+	return ret;
+}
+
 static int save_parts(struct vm *vm, unsigned int i, size_t from, size_t to, struct state_buf *buf,
 		      struct err *err)
 {
@@ -296,6 +311,9 @@ int state_save_vcpu(struct vm *vm, unsigned int i, struct state_buf *buf, struct
 
 	if (ret)
 		return fail(i, "CPUID", ret, err);
+	ret = settle_registers(vm->vcpus[i]);
+	if (ret)
+		return fail(i, "registers", ret, err);
 	ret = save_parts(vm, i, NR_EARLY, ARRAY_SIZE(parts), buf, err);
 	if (ret)
 		return ret;
@@ -341,6 +359,8 @@ int state_load_vcpu(struct vm *vm, unsigned int i, const void *data, u32 size,
 		ret = load_msrs(vm, i, &msrs, jump, err);
 	if (!ret)
 		ret = load_parts(vm, i, NR_EARLY, ARRAY_SIZE(parts), data, size, err);
+	/* what waits for the first KVM_RUN would come on top */
+	vm->vcpus[i]->run->kvm_dirty_regs = 0;
 	return ret;
 }
 
