@@ -154,6 +154,16 @@ void devices_generation_changed(struct devices *devs)
 	pthread_mutex_unlock(&devs->lock);
 }
 
+void devices_lock(struct devices *devs)
+{
+	pthread_mutex_lock(&devs->lock);
+}
+
+void devices_unlock(struct devices *devs)
+{
+	pthread_mutex_unlock(&devs->lock);
+}
+
 unsigned int devices_count(const struct devices *devs)
 {
 	(void)devs;

@@ -91,6 +91,10 @@ void devices_power_button(struct devices *devs);
 /* Tell the guest that there is another generation id (vmm/vmgenid.h), after it was written. */
 void devices_generation_changed(struct devices *devs);
 
+/* Keep all devices as they are while they are saved or loaded. */
+void devices_lock(struct devices *devs);
+void devices_unlock(struct devices *devs);
+
 /* For the table's users: number of devices, and each one (for save, load and tests). */
 unsigned int devices_count(const struct devices *devs);
 struct device *devices_get(struct devices *devs, unsigned int i);

@@ -116,7 +116,7 @@ static int load_clock(struct vm *vm, const void *data, u32 size, const struct st
 
 /* ---- Devices ---- */
 
-static int save_devices(struct vm *vm, struct state_buf *buf)
+static int save_devices_locked(struct vm *vm, struct state_buf *buf)
 {
 	for (unsigned int i = 0; i < devices_count(vm->devices); i++) {
 		const struct device *dev = devices_get(vm->devices, i);
@@ -132,6 +132,17 @@ static int save_devices(struct vm *vm, struct state_buf *buf)
 		devices_save(vm->devices, i, room + NAME_SIZE);
 	}
 	return 0;
+}
+
+/* The vCPUs are stopped, but input for the serial port may arrive at any time. */
+static int save_devices(struct vm *vm, struct state_buf *buf)
+{
+	int ret;
+
+	devices_lock(vm->devices);
+	ret = save_devices_locked(vm, buf);
+	devices_unlock(vm->devices);
+	return ret;
 }
 
 /* By its name: the table of devices may be another in a later version. */
@@ -155,12 +166,18 @@ static int load_device(struct vm *vm, const struct state_section *s, struct err 
 	dev = find_device(vm, name);
 	if (dev < 0)
 		return err_set(err, -EOPNOTSUPP, "state: a device %.15s is not known here", name);
-	ret = devices_load(vm->devices, (unsigned int)dev, s->version,
-			   (const u8 *)s->data + NAME_SIZE, s->size - NAME_SIZE);
-	return ret ? err_set(err, ret, "state: what it says of device %.15s cannot be", name) : 0;
+	ret = device_load(dev, s->version, (const u8 *)s->data + NAME_SIZE, s->size - NAME_SIZE);
+	if (ret == -EOPNOTSUPP)
+		return err_set(err, ret,
+			       "state: version %u of device %.15s is not known here (update quire)",
+			       s->version, name);
+	if (ret)
+		return err_set(err, -EBADMSG, "state: what it says of device %.15s cannot be",
+			       name);
+	return 0;
 }
 
-static int load_devices(struct vm *vm, const void *data, u32 size, struct err *err)
+static int load_devices_locked(struct vm *vm, const void *data, u32 size, struct err *err)
 {
 	struct state_section s;
 	u32 at = 0;
@@ -169,6 +186,16 @@ static int load_devices(struct vm *vm, const void *data, u32 size, struct err *e
 	while (!ret && state_next(data, size, &at, &s))
 		if (s.tag == STATE_DEVICE)
 			ret = load_device(vm, &s, err);
+	return ret;
+}
+
+static int load_devices(struct vm *vm, const void *data, u32 size, struct err *err)
+{
+	int ret;
+
+	devices_lock(vm->devices);
+	ret = load_devices_locked(vm, data, size, err);
+	devices_unlock(vm->devices);
 	return ret;
 }
 
