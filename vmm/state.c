@@ -27,14 +27,22 @@ int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
 	const char t[5] = {(char)tag, (char)(tag >> 8), (char)(tag >> 16), (char)(tag >> 24)};
 
 	if (!state_find(data, size, tag, instance, section))
-		return err_set(err, -EBADMSG, "state: section %s %u is missing", t, instance);
+		return err_set(err, -EBADMSG,
+			       "state: section %s %u is missing (the image is damaged)", t,
+			       instance);
+	if (!section->version)
+		return err_set(err, -EBADMSG,
+			       "state: section %s %u has no version (the image is damaged)", t,
+			       instance);
 	if (section->version != 1)
 		return err_set(err, -EOPNOTSUPP,
 			       "state: version %u of section %s is not known here (update quire)",
 			       section->version, t);
 	if (want && section->size != want)
-		return err_set(err, -EBADMSG, "state: section %s %u has %u bytes instead of %u", t,
-			       instance, section->size, want);
+		return err_set(
+			err, -EBADMSG,
+			"state: section %s %u has %u bytes instead of %u (the image is damaged)", t,
+			instance, section->size, want);
 	return 0;
 }
 
@@ -87,12 +95,14 @@ static int parse_machine(const void *data, u32 size, struct state_shape *shape, 
 		return ret;
 	m = s.data;
 	if (m->nr_cpus < 1 || m->nr_cpus > VM_MAX_CPUS || m->zero || m->memory < SPACE_MIN_SIZE ||
-	    m->memory > SPACE_MAX_SIZE || m->memory % (2 * MiB))
-		return err_set(err, -EBADMSG,
-			       "state: no machine is like that (%u processors, "
-			       "%llu MiB)",
-			       m->nr_cpus, (unsigned long long)(m->memory / MiB));
+	    m->memory > SPACE_MAX_SIZE || m->memory % (2 * MiB) || m->kvm > KVM_PVM)
+		return err_set(
+			err, -EBADMSG,
+			"state: no machine has %u processors and %llu MiB (the image is damaged)",
+			m->nr_cpus, (unsigned long long)(m->memory / MiB));
 	ret = state_need(data, size, STATE_CPUID, 0, 0, &cpuid, err);
+	if (ret)
+		return ret;
 	*shape = (struct state_shape){
 		.nr_cpus = m->nr_cpus,
 		.memory = m->memory,
@@ -101,7 +111,58 @@ static int parse_machine(const void *data, u32 size, struct state_shape *shape, 
 		.kvm = m->kvm,
 		.cpuid = cpuid.data,
 	};
-	return ret;
+	return 0;
+}
+
+/* How many instances a tag can have; 0: it is not known. */
+static u32 instances(u32 tag, unsigned int nr_cpus)
+{
+	switch (tag) {
+	case STATE_MACHINE:
+	case STATE_PIT:
+	case STATE_CLOCK:
+		return 1;
+	case STATE_IRQCHIP:
+		return STATE_NR_IRQCHIPS;
+	case STATE_DEVICE:
+		return STATE_SECTIONS_MAX;
+	case STATE_CPUID:
+	case STATE_REGS:
+	case STATE_SREGS:
+	case STATE_XSAVE:
+	case STATE_XCRS:
+	case STATE_DEBUG:
+	case STATE_LAPIC:
+	case STATE_MSRS:
+	case STATE_EVENTS:
+	case STATE_MP:
+		return nr_cpus;
+	}
+	return 0;
+}
+
+/* What a later version has put in must not be dropped unseen, unless it says that it may be. */
+static int check_tags(const void *data, u32 size, unsigned int nr_cpus, struct err *err)
+{
+	struct state_section s;
+	u32 at = 0;
+
+	while (state_next(data, size, &at, &s)) {
+		u32 n = instances(s.tag, nr_cpus);
+
+		if (!n && !state_tag_optional(s.tag))
+			return err_set(err, -EOPNOTSUPP,
+				       "state: a section of kind %#x is not known here (update "
+				       "quire)",
+				       s.tag);
+		if (n && s.instance >= n)
+			return err_set(
+				err, -EBADMSG,
+				"state: the machine has no %u of section kind %#x (the image "
+				"is damaged)",
+				s.instance, s.tag);
+	}
+	return 0;
 }
 
 int state_parse(const void *data, u32 size, struct state_shape *shape, struct err *err)
@@ -110,6 +171,8 @@ int state_parse(const void *data, u32 size, struct state_shape *shape, struct er
 
 	if (!ret)
 		ret = parse_machine(data, size, shape, err);
+	if (!ret)
+		ret = check_tags(data, size, shape->nr_cpus, err);
 	for (unsigned int i = 0; !ret && i < shape->nr_cpus; i++)
 		ret = state_check_vcpu(i, data, size, err);
 	return ret ? ret : state_check_vm(data, size, err);

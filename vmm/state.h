@@ -9,6 +9,10 @@
  * is -EBADMSG with a sentence. One that this host cannot run (another vendor's processor, features
  * that are missing here) is -EOPNOTSUPP, and the sentence lists what is missing.
  *
+ * What KVM refuses while a state is loaded comes back with KVM's own error.
+ *
+ * Nested guests are not part of a state: what a guest runs inside itself by VMX or SVM is lost.
+ *
  * Saving and loading are for one thread, while the vCPUs are parked (vm_pause(), vm_freeze()) or not
  * yet started.
  */

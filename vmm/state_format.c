@@ -89,6 +89,10 @@ void state_end(struct state_buf *buf)
 
 /* ---- Reading ---- */
 
+#define STATE_MAX                \
+	(sizeof(struct header) + \
+	 STATE_SECTIONS_MAX * (sizeof(struct section_header) + STATE_SECTION_MAX))
+
 static int bad(struct err *err, const char *why)
 {
 	return err_set(err, -EBADMSG, "state: %s (the image is damaged)", why);
@@ -98,11 +102,13 @@ static int check_header(const struct header *h, u32 size, struct err *err)
 {
 	if (size < sizeof(*h) || memcmp(h->magic, magic, sizeof(magic)))
 		return bad(err, "not the state of a machine");
-	if (!h->version || h->version > STATE_VERSION)
+	if (!h->version)
+		return bad(err, "no version");
+	if (h->version > STATE_VERSION)
 		return err_set(err, -EOPNOTSUPP,
 			       "state: version %u is not known here (update quire)", h->version);
-	if (h->size != size)
-		return bad(err, "cut off");
+	if (h->size != size || size > STATE_MAX)
+		return bad(err, h->size > size ? "cut off" : "wrong size");
 	if (h->sum != XXH3_64bits(h + 1, size - sizeof(*h)))
 		return bad(err, "wrong checksum");
 	return 0;
@@ -141,15 +147,27 @@ bool state_find(const void *data, u32 size, u32 tag, u32 instance, struct state_
 	return false;
 }
 
-/* No section twice, none cut off. */
+static bool padded(const struct state_section *s)
+{
+	const u8 *data = s->data;
+
+	for (u64 i = s->size; i < align_up(s->size, 8); i++)
+		if (data[i])
+			return false;
+	return true;
+}
+
+/* No section twice, none cut off, and few enough to look for each among all. */
 static int check_sections(const void *data, u32 size, struct err *err)
 {
 	struct state_section s, first;
-	u32 at = 0;
+	u32 at = 0, n = 0;
 
 	while (state_next(data, size, &at, &s)) {
-		if (s.zero)
-			return bad(err, "a section with unknown flags");
+		if (++n > STATE_SECTIONS_MAX)
+			return bad(err, "too many sections");
+		if (s.zero || !padded(&s))
+			return bad(err, "a section with something in its gaps");
 		if (!state_find(data, size, s.tag, s.instance, &first) || first.data != s.data)
 			return bad(err, "a section comes twice");
 	}
@@ -158,7 +176,9 @@ static int check_sections(const void *data, u32 size, struct err *err)
 
 int state_check(const void *data, u32 size, struct err *err)
 {
-	int ret = check_header(data, size, err);
+	int ret;
 
+	ASSERT((uintptr_t)data % 8 == 0);
+	ret = check_header(data, size, err);
 	return ret ? ret : check_sections(data, size, err);
 }

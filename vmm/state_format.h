@@ -18,7 +18,7 @@ enum state_tag {
 	STATE_CPUID = STATE_TAG('C', 'P', 'I', 'D'),  /* struct kvm_cpuid2 */
 	STATE_REGS = STATE_TAG('R', 'E', 'G', 'S'),   /* struct kvm_regs */
 	STATE_SREGS = STATE_TAG('S', 'R', 'E', 'G'),  /* struct kvm_sregs */
-	STATE_XSAVE = STATE_TAG('X', 'S', 'A', 'V'),  /* struct kvm_xsave, or larger */
+	STATE_XSAVE = STATE_TAG('X', 'S', 'A', 'V'),  /* struct kvm_xsave */
 	STATE_XCRS = STATE_TAG('X', 'C', 'R', 'S'),   /* struct kvm_xcrs */
 	STATE_DEBUG = STATE_TAG('D', 'B', 'G', 'R'),  /* struct kvm_debugregs */
 	STATE_LAPIC = STATE_TAG('L', 'A', 'P', 'I'),  /* struct kvm_lapic_state */
@@ -40,9 +40,20 @@ struct state_section {
 	const void *data; /* aligned to 8 bytes */
 };
 
-#define STATE_SECTION_MAX (64 * KiB)
+/* A machine has fewer; more are refused, so that a forged state cannot keep its reader busy. */
+#define STATE_SECTIONS_MAX 512
+#define STATE_SECTION_MAX  (64 * KiB)
 
-/* Writing: begin, sections, end. A failure (no memory) is kept, and state_end() returns it. */
+/*
+ * A tag that begins with a small letter is optional: who does not know it does without. Any other
+ * that is not known is refused.
+ */
+static inline bool state_tag_optional(u32 tag)
+{
+	return (u8)tag >= 'a' && (u8)tag <= 'z';
+}
+
+/* Writing: begin, sections, end. -ENOMEM without memory; the buffer is then not a state. */
 int state_begin(struct state_buf *buf);
 
 /* Room for a section's data, zeroed; NULL without memory. It moves with the next section. */

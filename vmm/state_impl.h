@@ -7,6 +7,9 @@
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
+/* KVM's: two PICs and an IO-APIC. */
+#define STATE_NR_IRQCHIPS 3
+
 /* By how much the guest's time jumps when it is loaded, in ns. */
 struct state_jump {
 	u64 ns;

@@ -5,8 +5,7 @@
 
 #include "vmm/state_impl.h"
 
-#define NR_IRQCHIPS 3
-#define NAME_SIZE   16
+#define NAME_SIZE 16
 
 static int fail(const char *what, int ret, struct err *err)
 {
@@ -19,7 +18,7 @@ static int save_irqchips(struct vm *vm, struct state_buf *buf)
 {
 	int ret = 0;
 
-	for (u32 i = 0; i < NR_IRQCHIPS && !ret; i++) {
+	for (u32 i = 0; i < STATE_NR_IRQCHIPS && !ret; i++) {
 		struct kvm_irqchip *chip = state_add(buf, STATE_IRQCHIP, i, 1, sizeof(*chip));
 
 		if (!chip)
@@ -50,7 +49,7 @@ static int load_irqchips(struct vm *vm, const void *data, u32 size, struct err *
 	struct kvm_irqchip chip;
 	int ret = 0;
 
-	for (u32 i = 0; i < NR_IRQCHIPS && !ret; i++) {
+	for (u32 i = 0; i < STATE_NR_IRQCHIPS && !ret; i++) {
 		ret = state_need(data, size, STATE_IRQCHIP, i, sizeof(chip), &s, err);
 		if (ret)
 			return ret;
@@ -226,13 +225,42 @@ int state_load_vm(struct vm *vm, const void *data, u32 size, const struct state_
 	return ret ? ret : load_devices(vm, data, size, err);
 }
 
+/* Printable, with zeros up to the end: it ends up in sentences. */
+static bool name_sane(const char name[NAME_SIZE])
+{
+	size_t len = strnlen(name, NAME_SIZE);
+
+	for (size_t i = 0; i < NAME_SIZE; i++)
+		if (i < len ? name[i] <= ' ' || name[i] > '~' : name[i])
+			return false;
+	return len && len < NAME_SIZE;
+}
+
+/* A device has a name, and no other device has the same. */
+static int check_device(const void *data, u32 size, const struct state_section *dev,
+			struct err *err)
+{
+	struct state_section s;
+	u32 at = 0;
+
+	if (dev->size < NAME_SIZE || !name_sane(dev->data))
+		return err_set(err, -EBADMSG,
+			       "state: a device without a name (the image is damaged)");
+	while (state_next(data, size, &at, &s) && s.data != dev->data)
+		if (s.tag == STATE_DEVICE && !memcmp(s.data, dev->data, NAME_SIZE))
+			return err_set(err, -EBADMSG,
+				       "state: device %.15s comes twice (the image is damaged)",
+				       (const char *)dev->data);
+	return 0;
+}
+
 int state_check_vm(const void *data, u32 size, struct err *err)
 {
 	struct state_section s;
 	u32 at = 0;
 	int ret = 0;
 
-	for (u32 i = 0; i < NR_IRQCHIPS && !ret; i++)
+	for (u32 i = 0; i < STATE_NR_IRQCHIPS && !ret; i++)
 		ret = state_need(data, size, STATE_IRQCHIP, i, sizeof(struct kvm_irqchip), &s, err);
 	if (!ret)
 		ret = state_need(data, size, STATE_PIT, 0, sizeof(struct kvm_pit_state2), &s, err);
@@ -240,8 +268,7 @@ int state_check_vm(const void *data, u32 size, struct err *err)
 		ret = state_need(data, size, STATE_CLOCK, 0, sizeof(struct kvm_clock_data), &s,
 				 err);
 	while (!ret && state_next(data, size, &at, &s))
-		if (s.tag == STATE_DEVICE && s.size < NAME_SIZE)
-			ret = err_set(err, -EBADMSG,
-				      "state: a device without a name (the image is damaged)");
+		if (s.tag == STATE_DEVICE)
+			ret = check_device(data, size, &s, err);
 	return ret;
 }
