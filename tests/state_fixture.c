@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+/* States with fixed contents; see state_fixture.h. */
+#include "tests/state_fixture.h"
+
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fixture {
+	struct state_buf *buf;
+	const struct fixture_change *change;
+};
+
+u8 fixture_byte(u32 tag, u32 instance, u32 k)
+{
+	return (u8)(tag >> 8 ^ tag ^ (instance * 31 + k * 7 + 1));
+}
+
+static void *add(const struct fixture *f, u32 tag, u32 instance, u16 version, u32 size)
+{
+	void *data = state_add(f->buf, tag, instance, version, size);
+
+	if (!data)
+		abort();
+	for (u32 k = 0; k < size; k++)
+		((u8 *)data)[k] = fixture_byte(tag, instance, k);
+	return data;
+}
+
+/* One section, of which @head are its first bytes; the rest is filled. */
+static void put(const struct fixture *f, u32 tag, u32 instance, u32 size, const void *head,
+		u32 head_size)
+{
+	static const struct fixture_change none;
+	const struct fixture_change *c = f->change;
+	u16 version = 1;
+	u32 shown = instance;
+
+	if (!c || c->tag != tag || c->instance != instance)
+		c = &none;
+	if (c->drop)
+		return;
+	if (c->version)
+		version = c->version;
+	if (c->new_instance)
+		shown = c->new_instance;
+	if (c->extra_tag)
+		add(f, c->extra_tag, 0, 1, 8);
+	for (int i = 0; i <= c->twice; i++) {
+		u32 n = (u32)((int)size + c->grow);
+		void *data = add(f, tag, shown, version, n);
+
+		if (head_size)
+			memcpy(data, head, MIN(n, head_size));
+	}
+}
+
+static void put_plain(const struct fixture *f, u32 tag, u32 instance, u32 size)
+{
+	put(f, tag, instance, size, NULL, 0);
+}
+
+static void put_cpuid(const struct fixture *f, u32 cpu)
+{
+	struct {
+		u32 nent, padding;
+		struct kvm_cpuid_entry2 entries[FIXTURE_NR_CPUID];
+	} c = {.nent = FIXTURE_NR_CPUID};
+
+	for (u32 i = 0; i < FIXTURE_NR_CPUID; i++)
+		c.entries[i] = (struct kvm_cpuid_entry2){
+			.function = i,
+			.eax = 0x1000 + i,
+			.ebx = 0x2000 + i,
+			.ecx = 0x3000 + i,
+			.edx = 0x4000 + i,
+		};
+	put(f, STATE_CPUID, cpu, sizeof(c), &c, sizeof(c));
+}
+
+static void put_msrs(const struct fixture *f, u32 cpu)
+{
+	struct {
+		u32 nmsrs, pad;
+		struct kvm_msr_entry entries[FIXTURE_NR_MSRS];
+	} m = {.nmsrs = FIXTURE_NR_MSRS};
+
+	for (u32 i = 0; i < FIXTURE_NR_MSRS; i++)
+		m.entries[i] = (struct kvm_msr_entry){.index = 0x10 + i, .data = 0x100 * i + cpu};
+	put(f, STATE_MSRS, cpu, sizeof(m), &m, sizeof(m));
+}
+
+static void put_cpu(const struct fixture *f, u32 cpu)
+{
+	put_cpuid(f, cpu);
+	put_plain(f, STATE_SREGS, cpu, sizeof(struct kvm_sregs));
+	put_plain(f, STATE_REGS, cpu, sizeof(struct kvm_regs));
+	put_plain(f, STATE_XSAVE, cpu, sizeof(struct kvm_xsave));
+	put_plain(f, STATE_XCRS, cpu, sizeof(struct kvm_xcrs));
+	put_plain(f, STATE_DEBUG, cpu, sizeof(struct kvm_debugregs));
+	put_plain(f, STATE_LAPIC, cpu, sizeof(struct kvm_lapic_state));
+	put_msrs(f, cpu);
+	put_plain(f, STATE_EVENTS, cpu, sizeof(struct kvm_vcpu_events));
+	put_plain(f, STATE_MP, cpu, sizeof(struct kvm_mp_state));
+}
+
+void fixture_make(struct state_buf *buf, unsigned int nr_cpus, const struct fixture_change *change)
+{
+	const struct fixture f = {.buf = buf, .change = change};
+	const struct state_machine m = {
+		.memory = FIXTURE_MEMORY,
+		.wall_ns = FIXTURE_WALL_NS,
+		.nr_cpus = nr_cpus,
+		.tsc_khz = FIXTURE_TSC_KHZ,
+		.kvm = 1, /* KVM_INTEL, for ever */
+	};
+
+	if (state_begin(buf))
+		abort();
+	put(&f, STATE_MACHINE, 0, sizeof(m), &m, sizeof(m));
+	for (u32 cpu = 0; cpu < nr_cpus; cpu++)
+		put_cpu(&f, cpu);
+	for (u32 chip = 0; chip < 3; chip++)
+		put_plain(&f, STATE_IRQCHIP, chip, sizeof(struct kvm_irqchip));
+	put_plain(&f, STATE_PIT, 0, sizeof(struct kvm_pit_state2));
+	put_plain(&f, STATE_CLOCK, 0, sizeof(struct kvm_clock_data));
+	put(&f, STATE_DEVICE, 0, 16 + 5, "one\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	put(&f, STATE_DEVICE, 3, 16 + 8, "another\0\0\0\0\0\0\0\0", 16);
+	state_end(buf);
+}
