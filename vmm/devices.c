@@ -186,22 +186,3 @@ int device_load(struct device *dev, u16 version, const void *state, size_t size)
 		return size && size == ops->state_size ? ops->load(dev, state) : -EINVAL;
 	return ops->load_old ? ops->load_old(dev, version, state, size) : -EINVAL;
 }
-
-void devices_save(struct devices *devs, unsigned int i, void *state)
-{
-	const struct device *dev = devices_get(devs, i);
-
-	pthread_mutex_lock(&devs->lock);
-	dev->ops->save(dev, state);
-	pthread_mutex_unlock(&devs->lock);
-}
-
-int devices_load(struct devices *devs, unsigned int i, u16 version, const void *state, size_t size)
-{
-	int ret;
-
-	pthread_mutex_lock(&devs->lock);
-	ret = device_load(devices_get(devs, i), version, state, size);
-	pthread_mutex_unlock(&devs->lock);
-	return ret;
-}

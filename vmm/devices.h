@@ -105,11 +105,6 @@ struct device *devices_get(struct devices *devs, unsigned int i);
  */
 int device_load(struct device *dev, u16 version, const void *state, size_t size);
 
-/* Device @i's state, of its state_size and version; and back, as device_load(). */
-void devices_save(struct devices *devs, unsigned int i, void *state);
-int devices_load(struct devices *devs, unsigned int i, u16 version, const void *state,
-		 size_t size);
-
 /*
  * For devices: drive the interrupt line, telling the host of changes only. (A system call for each
  * byte that a guest prints would cost more than the byte.) load() sets line to LINE_UNKNOWN first.

@@ -135,6 +135,7 @@ static u32 instances(u32 tag, unsigned int nr_cpus)
 	case STATE_LAPIC:
 	case STATE_MSRS:
 	case STATE_EVENTS:
+	case STATE_TSC:
 	case STATE_MP:
 		return nr_cpus;
 	}

@@ -23,10 +23,12 @@ int state_load_vcpu(struct vm *vm, unsigned int i, const void *data, u32 size,
 int state_check_vcpu(unsigned int i, const void *data, u32 size, struct err *err);
 
 /*
- * vCPU @i's TSC when the host's was @host_tsc: as it was saved (false: it was not), and to be set.
+ * vCPU @i's TSC as an offset from the host's, where KVM tells; and all TSCs set to agree with the
+ * clock, which has been set just now, as they did when @saved was read.
  */
-bool state_saved_tsc(const void *data, u32 size, unsigned int i, u64 host_tsc, u64 *tsc);
-int state_set_tsc(struct vm *vm, unsigned int i, u64 tsc, u64 host_tsc);
+int state_save_tsc(struct vm *vm, unsigned int i, struct state_buf *buf);
+void state_align_tscs(struct vm *vm, const void *data, u32 size, const struct kvm_clock_data *saved,
+		      u32 khz);
 
 /* The same for interrupt controllers, timers, clock and devices. */
 int state_save_vm(struct vm *vm, struct state_buf *buf, struct err *err);

@@ -318,6 +318,8 @@ int state_save_vcpu(struct vm *vm, unsigned int i, struct state_buf *buf, struct
 	if (ret)
 		return ret;
 	ret = save_msrs(vm, i, buf);
+	if (!ret)
+		ret = state_save_tsc(vm, i, buf);
 	if (ret)
 		return fail(i, "MSRs", ret, err);
 	return save_parts(vm, i, 0, NR_EARLY, buf, err);

@@ -71,45 +71,21 @@ static int load_pit(struct vm *vm, const void *data, u32 size, struct err *err)
 	return ret ? fail("timer", ret, err) : 0;
 }
 
-/*
- * TSCs in step with kvm-clock: each is set to what it was when the clock was read, and on by as much
- * as the clock has gone on. Needs a host that reads both at once, at the save and now; without, the
- * MSRs stand, which are off by the time between the calls.
- */
-static void align_tscs(struct vm *vm, const void *data, u32 size,
-		       const struct kvm_clock_data *saved, const struct state_jump *jump)
-{
-	struct kvm_clock_data now = {0};
-	double ticks;
-	u64 tsc;
-
-	if (!(saved->flags & KVM_CLOCK_HOST_TSC) || !jump->tsc_khz ||
-	    kvm_ioctl(vm->fd, KVM_GET_CLOCK, &now) || !(now.flags & KVM_CLOCK_HOST_TSC))
-		return;
-	/* it may be a little behind what it was set to */
-	ticks = (double)(s64)(now.clock - saved->clock) * jump->tsc_khz / 1e6;
-	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
-		if (state_saved_tsc(data, size, i, saved->host_tsc, &tsc))
-			state_set_tsc(vm, i, tsc + (u64)(s64)ticks, now.host_tsc);
-}
-
 /* kvm-clock goes on from where it was, or from where it would be. */
 static int load_clock(struct vm *vm, const void *data, u32 size, const struct state_jump *jump,
 		      struct err *err)
 {
 	struct state_section s;
-	const struct kvm_clock_data *saved;
 	struct kvm_clock_data clock = {0};
 	int ret = state_need(data, size, STATE_CLOCK, 0, sizeof(clock), &s, err);
 
 	if (ret)
 		return ret;
-	saved = s.data;
-	clock.clock = saved->clock + jump->ns;
+	clock.clock = ((const struct kvm_clock_data *)s.data)->clock + jump->ns;
 	ret = kvm_ioctl(vm->fd, KVM_SET_CLOCK, &clock);
 	if (ret)
 		return fail("clock", ret, err);
-	align_tscs(vm, data, size, saved, jump);
+	state_align_tscs(vm, data, size, s.data, jump->tsc_khz);
 	return 0;
 }
 
@@ -128,7 +104,7 @@ static int save_devices_locked(struct vm *vm, struct state_buf *buf)
 		if (!room)
 			return -ENOMEM;
 		strncpy((char *)room, dev->ops->name, NAME_SIZE - 1);
-		devices_save(vm->devices, i, room + NAME_SIZE);
+		dev->ops->save(dev, room + NAME_SIZE);
 	}
 	return 0;
 }
@@ -145,25 +121,26 @@ static int save_devices(struct vm *vm, struct state_buf *buf)
 }
 
 /* By its name: the table of devices may be another in a later version. */
-static int find_device(struct vm *vm, const char name[NAME_SIZE])
+static struct device *find_device(struct vm *vm, const char name[NAME_SIZE])
 {
 	for (unsigned int i = 0; i < devices_count(vm->devices); i++) {
-		const struct device_ops *ops = devices_get(vm->devices, i)->ops;
+		struct device *dev = devices_get(vm->devices, i);
 
-		if (ops->state_size && !strncmp(ops->name, name, NAME_SIZE))
-			return (int)i;
+		if (dev->ops->state_size && !strncmp(dev->ops->name, name, NAME_SIZE))
+			return dev;
 	}
-	return -1;
+	return NULL;
 }
 
 static int load_device(struct vm *vm, const struct state_section *s, struct err *err)
 {
 	char name[NAME_SIZE];
-	int dev, ret;
+	struct device *dev;
+	int ret;
 
 	memcpy(name, s->data, NAME_SIZE);
 	dev = find_device(vm, name);
-	if (dev < 0)
+	if (!dev)
 		return err_set(err, -EOPNOTSUPP, "state: a device %.15s is not known here", name);
 	ret = device_load(dev, s->version, (const u8 *)s->data + NAME_SIZE, s->size - NAME_SIZE);
 	if (ret == -EOPNOTSUPP)
