@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A machine's state on the KVM of this host: the microguest is stopped in the midst of its work, its
- * state and its memory go to another VM (or back to the same), and that one brings the work to its
- * end. Needs /dev/kvm and build/guest/micro.elf.
+ * A machine's state on the KVM of this host: the microguest is stopped in the midst of its work,
+ * its state and its memory go to another VM (or back to the same), and that one brings the work to
+ * its end. Needs /dev/kvm and build/guest/micro.elf.
  */
 #include "tests/test.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A state as bytes: what is written is read again, for ever, and what is damaged or cannot be is
- * refused. tests/golden/state-v1.bin is what the first version wrote; QUIRE_WRITE_GOLDEN=1 writes it
- * anew, which is right only while nobody has states of that version.
+ * refused. tests/golden/state-v1.bin is what the first version wrote; QUIRE_WRITE_GOLDEN=1 writes
+ * it anew, which is right only while nobody has states of that version.
  */
 #include "tests/test.h"
 

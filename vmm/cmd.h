@@ -27,7 +27,7 @@ int cmd_reclaim(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv); /* cmd_checkpoint.c */
 int cmd_restore(int argc, char **argv);	   /* cmd_restore.c */
 int cmd_reset(int argc, char **argv);	   /* cmd_client.c */
-int cmd_image(int argc, char **argv); /* cmd_image.c */
+int cmd_image(int argc, char **argv);	   /* cmd_image.c */
 
 /*
  * Print "quire: " and the sentence on stderr; returns CMD_FAILED, or cmd_usage_error() CMD_USAGE.

@@ -13,8 +13,8 @@
  *
  * Nested guests are not part of a state: what a guest runs inside itself by VMX or SVM is lost.
  *
- * Saving and loading are for one thread, while the vCPUs are parked (vm_pause(), vm_freeze()) or not
- * yet started.
+ * Saving and loading are for one thread, while the vCPUs are parked (vm_pause(), vm_freeze()) or
+ * not yet started.
  */
 #ifndef QUIRE_VMM_STATE_H
 #define QUIRE_VMM_STATE_H
@@ -28,7 +28,7 @@ struct kvm_cpuid2;
 /* The version that is written. All before it can be read. */
 #define STATE_VERSION 1
 
-/* Bytes that grow; .data is malloc()ed and the holder's to free. Kept between saves to be reused. */
+/* Bytes that grow; .data is malloc()ed and the holder's to free. Kept between saves for reuse. */
 struct state_buf {
 	u8 *data;
 	u32 size, room;

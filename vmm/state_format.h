@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A state as bytes: header and sections, written and read. What is in the sections is not known here. */
+/* A state as bytes: header and sections, written and read. What sections hold is not known here. */
 #ifndef QUIRE_VMM_STATE_FORMAT_H
 #define QUIRE_VMM_STATE_FORMAT_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Whether a host can run a guest that was saved elsewhere: it must have everything that the guest was
- * told it has. Names of features are those of /proc/cpuinfo.
+ * Whether a host can run a guest that was saved elsewhere: it must have everything that the guest
+ * was told it has. Names of features are those of /proc/cpuinfo.
  */
 #include <errno.h>
 #include <stdio.h>

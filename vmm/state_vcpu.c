@@ -5,7 +5,7 @@
  * The order of loading matters:
  *	CPUID first: it decides which registers and MSRs exist
  *	SREGS before LAPIC: they hold the APIC's base and mode
- *	XSAVE before XCRS: the area must be one that the processor can have, not one that XCR0 allows
+ *	XSAVE before XCRS: the area is what the processor can have, not what XCR0 allows
  *	LAPIC before the MSRs: the TSC deadline is refused while its timer is in another mode
  *	the MSRs with the TSC deadline last: a deadline is a value of the TSC
  *	EVENTS late: pending exceptions and interrupts, which loading registers would drop

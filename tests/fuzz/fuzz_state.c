@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * libFuzzer target: any bytes as a machine's state. Magic, version, size and checksum would keep
- * nearly all inputs out, so they are made right first, unless the first byte says otherwise. What is
- * taken must be what it says, section by section; what is not is refused with a sentence.
+ * nearly all inputs out, so they are made right first, unless the first byte says otherwise. What
+ * is taken must be what it says, section by section; what is not is refused with a sentence.
  */
 #include <errno.h>
 #include <linux/kvm.h>
