@@ -3,13 +3,13 @@
  * A restored guest runs before its memory is read; here its pages come in ahead of its faults. The
  * pages that a guest touches first after a restore are the same each time, nearly. So:
  *
- *	the first time   nothing is brought in for a while, and the pages that the guest asks for are
- *	                 recorded in their order; the owner keeps that list beside the image
+ *	the first time   nothing is brought in for a while, and the pages that the guest asks for
+ *	                 are recorded in their order; the owner keeps that list beside the image
  *	later            the recorded pages come first, in that order
  *
- * and then, in both cases, the rest of the image from its beginning to its end. Pages that the image
- * has as zeros stay absent: they cost nothing that way. Under a limit it ends where room does: then
- * faults alone decide what is in memory.
+ * and then, in both cases, the rest of the image from its beginning to its end. Pages that the
+ * image has as zeros stay absent: they cost nothing that way. Under a limit it ends where room
+ * does: then faults alone decide what is in memory.
  */
 #include <errno.h>
 #include <stdlib.h>

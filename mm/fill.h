@@ -40,7 +40,7 @@ int fill_serve(struct filler *f, page_no no, bool write, u32 width, struct fill_
  */
 u32 fill_ahead(struct filler *f, page_no no, u32 n);
 
-/* Whether the page is in the image that the guest was restored from, and nowhere else. Under lock. */
+/* Whether the page is in the image that the guest came from, and nowhere else. Under lock. */
 bool fill_from_origin(const struct mem *m, page_no no);
 
 /* The page has been seen in use, and is mapped. Under lock. */

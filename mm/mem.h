@@ -96,7 +96,7 @@ struct mem_host {
 	void *opaque;
 	void (*failed)(void *opaque, const struct err *why); /* the guest cannot go on */
 	void (*event)(void *opaque, const struct mem_event *event);
-	/* NULL, or: the pages that a restored guest asked for first, in order. On a thread of ours. */
+	/* May be NULL. The pages that a restored guest asked for first, in order. */
 	void (*recorded)(void *opaque, const page_no *nos, u32 n);
 };
 
@@ -202,8 +202,9 @@ int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
 int mem_put_page(struct mem *mem, page_no no, const void *page);
 
 /*
- * Pages that mem_write() has written since the last call are added to @pages, a bit for each page of
- * the file. What it wrote before the first call is told only of a guest that was restored. -ENOMEM.
+ * Pages that mem_write() has written since the last call are added to @pages, a bit for each page
+ * of the file. What it wrote before the first call is told only of a guest that was restored.
+ * -ENOMEM.
  */
 int mem_take_written(struct mem *mem, u64 *pages);
 
@@ -211,15 +212,16 @@ int mem_take_written(struct mem *mem, u64 *pages);
  * A copy of guest memory as it is at one instant, made while the guest runs on, in these steps:
  *
  *	mem_snap_begin()  one at a time: the caller sees to that. Takes charge of guest memory.
- *	mem_snap_arm()    again and again while it says true; marks pages of @pages (NULL: all) while
- *	                  the guest runs. Writes to what is marked cost it a fault each. For a copy of
- *	                  given pages it may be left out; then the instant takes the longer the more
- *	                  there are.
- *	mem_snap_take()   vCPUs stopped: the instant. NULL: everything (all armed before), else a bit
- *	                  for each page that is to be copied, armed or not.
- *	mem_snap_save()   the guest may run again. Every page of the copy goes to the sink as it was at
- *	                  the instant, each once, in no order: first those that were about to change.
- *	                  Absent pages (zeros) are left out, but of given pages each is named.
+ *	mem_snap_arm()    again and again while it says true; marks pages of @pages (NULL: all)
+ *	                  while the guest runs. Writes to what is marked cost it a fault each. For a
+ *	                  copy of given pages it may be left out; then the instant takes the longer
+ *	                  the more there are.
+ *	mem_snap_take()   vCPUs stopped: the instant. NULL: everything (all armed before), else a
+ *	                  bit for each page that is to be copied, armed or not.
+ *	mem_snap_save()   the guest may run again. Every page of the copy goes to the sink as it was
+ *	                  at the instant, each once, in no order: first those that were about to
+ *	                  change. Absent pages (zeros) are left out, but of given pages each is
+ *	                  named.
  *	mem_snap_end()    always, also after a failure; what is marked still is let go of
  *
  * Stored pages are handed over as they are kept, and not brought in. It needs up to 8 MiB of host
@@ -234,7 +236,7 @@ struct mem_snap_sink {
 int mem_snap_begin(struct mem *mem, struct err *err);
 bool mem_snap_arm(struct mem *mem, const u64 *pages);
 
-/* So many given pages are copied at the instant within a millisecond or so; more are worth arming. */
+/* So many given pages are copied at the instant within a millisecond; more are worth arming. */
 #define MEM_SNAP_FEW 1024
 
 void mem_snap_take(struct mem *mem, const u64 *pages);

@@ -32,7 +32,8 @@
  *   RESIDENT -> IDLE              evict_unmap    evict.c    the scan, the sample, the policy
  *   IDLE, EVICTING -> RESIDENT    rescue         fault.c    the guest touched it
  *   IDLE -> EVICTING              choose         evict.c    it is to go
- *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: zeros, or as in the image)
+ *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros, or
+ *                                                           as the image has it)
  *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
  *   EVICTING -> IDLE              hold           mem.c      the VMM is about to write to it
  *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was

@@ -2,11 +2,12 @@
 /*
  * Live copies of guest memory: what mm/mem.h calls a snap. The rule about marks is in snap.h.
  *
- *	ARMING  the guest runs, nothing is saved yet: all pages are marked, little by little. One that
- *	        is changed meanwhile loses its mark and is remembered as touched.
- *	        - the instant, vCPUs stopped: touched pages are copied, or marked again if they are many.
+ *	ARMING  the guest runs, nothing is saved yet: all pages are marked, little by little. One
+ *	        that is changed meanwhile loses its mark and is remembered as touched.
+ *	(the instant: vCPUs stand still; touched pages are copied, or marked again if they are many)
  *	LIVE    the guest runs: pages about to change are queued as they were; the saver empties the
- *	        queue, and in between goes through all pages in order and takes those that are marked.
+ *	        queue, and in between goes through all pages in order and takes those that are
+ *	        marked.
  *
  * So the instant costs as much as the pages that the guest wrote while pages were being marked, not
  * as much as it has pages; and since each of those writes took a fault, they cannot be many.
@@ -15,8 +16,8 @@
  * the instant they are copied. Copying a page costs half a microsecond, a write to a marked one a
  * trap, a hundred times as much here.
  *
- * Always true: a page is saved once, or never marked. Queue and pool are bounded; a guest that writes
- * faster than the saver saves waits for it.
+ * Always true: a page is saved once, or never marked. Queue and pool are bounded; a guest that
+ * writes faster than the saver saves waits for it.
  */
 #include "mm/snap.h"
 

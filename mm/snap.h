@@ -5,8 +5,8 @@
  *
  * The mark. A page that is part of the copy and not yet saved has PAGE_PROTECT_CHECKPOINT, in
  * whatever state it is. While it is RESIDENT the guest mapping is write-protected too; in all other
- * states it is unmapped, so the guest cannot change it unseen. Whoever is about to change a page, or
- * to map it writable, says so first: snap_before_change() saves what it holds and takes the mark
+ * states it is unmapped, so the guest cannot change it unseen. Whoever is about to change a page,
+ * or to map it writable, says so first: snap_before_change() saves what it holds and takes the mark
  * away.
  */
 #ifndef QUIRE_MM_SNAP_H

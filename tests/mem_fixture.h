@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A memory engine without a machine: threads of the test touch the guest mapping as vCPUs would, and
- * every page's contents follow from its number and from how often it was written.
+ * A memory engine without a machine: threads of the test touch the guest mapping as vCPUs would,
+ * and every page's contents follow from its number and from how often it was written.
  */
 #ifndef QUIRE_TESTS_MEM_FIXTURE_H
 #define QUIRE_TESTS_MEM_FIXTURE_H

@@ -29,7 +29,8 @@ static void orders_arrive(void **state)
 	       ERROR("guest fake: no checkpoint is under way"));
 	expect(&p,
 	       CALL("x-quire-checkpoint",
-		    "{\"dir\": \"/d\", \"incremental\": true, \"every-us\": 5000, \"bandwidth\": 77}"),
+		    "{\"dir\": \"/d\", \"incremental\": true, \"every-us\": 5000, "
+		    "\"bandwidth\": 77}"),
 	       OK);
 	assert_true(p.machine.order.incremental);
 	assert_int_equal(p.machine.order.every_ns, 5000000);

@@ -131,8 +131,8 @@ void checkpoint_progress(struct checkpoint *c, struct checkpoint_progress *progr
 /* ---- Pages ---- */
 
 /*
- * Not faster than the user allows; but vCPUs that wait for room, and must leave the guest before they
- * can be paused, come first. What is written too fast for them is made up for later.
+ * Not faster than the user allows; but vCPUs that wait for room, and must leave the guest before
+ * they can be paused, come first. What is written too fast for them is made up for later.
  */
 static void keep_bandwidth(struct checkpoint *c)
 {

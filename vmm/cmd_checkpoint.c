@@ -109,8 +109,8 @@ static int report(const struct order *order, const json_t *progress, struct err 
 	if (order->json)
 		cmd_print_json(progress, JSON_INDENT(2));
 	else if (!strcmp(status, "done") || stopped)
-		printf("%s: %llu link%s, the last (%llu) of %llu pages in %s; pause %.1f ms, in all "
-		       "%.1f ms\n",
+		printf("%s: %llu link%s, the last (%llu) of %llu pages in %s; pause %.1f ms, in "
+		       "all %.1f ms\n",
 		       order->dir, (unsigned long long)view_count(progress, "count"),
 		       view_count(progress, "count") == 1 ? "" : "s",
 		       (unsigned long long)view_count(progress, "link"),

@@ -62,6 +62,7 @@ static void set_features(struct kvm_cpuid2 *cpuid, const struct cpuid_machine *m
 	e->ecx |= BIT(21); /* x2APIC: the in-kernel local APIC has it, whatever the host's lacks */
 	e->ecx |= BIT(24); /* TSC deadline timer: likewise */
 	e->ecx &= ~BIT(3); /* MONITOR/MWAIT would stop in the guest without an exit */
+	e->ecx &= ~BIT(5); /* VMX: guests of the guest could not be saved (vmm/state.h) */
 	e->edx &= ~BIT(28);
 	if (m->nr_cpus > 1)
 		e->edx |= BIT(28); /* the count in ebx is valid */
@@ -109,12 +110,15 @@ static void set_topology(struct kvm_cpuid2 *cpuid, u32 room, const struct cpuid_
 			cpuid->entries[i].eax = cpuid->entries[i].ebx = cpuid->entries[i].ecx = 0;
 }
 
-/* AMD tells the same in leaves of its own. */
+/* AMD has leaves of its own for the same. */
 static void set_amd_topology(struct kvm_cpuid2 *cpuid, const struct cpuid_machine *m,
 			     unsigned int cpu)
 {
-	struct kvm_cpuid_entry2 *e = find(cpuid, 0x80000008, 0);
+	struct kvm_cpuid_entry2 *e = find(cpuid, 0x80000001, 0);
 
+	if (e)
+		e->ecx &= ~BIT(2); /* SVM: like VMX */
+	e = find(cpuid, 0x80000008, 0);
 	if (e)
 		e->ecx = (m->nr_cpus - 1) | id_bits(m->nr_cpus) << 12;
 	e = find(cpuid, 0x8000001e, 0);

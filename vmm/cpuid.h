@@ -20,8 +20,8 @@ struct cpuid_machine {
 };
 
 /*
- * What this host's KVM can give, in a table with space for @room entries, enough for cpuid_adjust().
- * The caller frees it; NULL with errno set on failure.
+ * What this host's KVM can give, in a table with space for @room entries, enough for
+ * cpuid_adjust(). The caller frees it; NULL with errno set on failure.
  */
 struct kvm_cpuid2 *cpuid_template(int kvm_fd, u32 *room);
 

@@ -2,8 +2,8 @@
 /*
  * Which pages of guest memory have changed, by KVM's dirty log: KVM write-protects pages in its own
  * tables and notes each that is written, without leaving the kernel for it. The first write to a
- * page after a harvest costs the guest one fault inside KVM (27 us where it was measured), a fifth of
- * what a write-protection by userfaultfd costs.
+ * page after a harvest costs the guest one fault inside KVM (27 us where it was measured), a fifth
+ * of what a write-protection by userfaultfd costs.
  *
  * Only the guest's own writes are seen; those of the VMM go through mem_write(), which notes them
  * (mem_take_written()).

@@ -158,8 +158,8 @@ int machine_reset_memory_peak(struct machine *m, struct err *err);
 int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err);
 
 /*
- * Save the guest while it runs (vmm/checkpoint.h); returns once that has begun. -EBUSY: one is under
- * way already. The directory is created if need be.
+ * Save the guest while it runs (vmm/checkpoint.h); returns once that has begun. -EBUSY: one is
+ * under way already. The directory is created if need be.
  */
 struct machine_checkpoint {
 	const char *dir;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Orders to the memory engine of the machine's guest, and questions to it. Contract in machine.h. */
+/* Orders and questions to the memory engine of the guest. Contract in machine.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * TSCs in step with kvm-clock. MSRs and clock are read and set one after the other, with time going
- * on in between; a guest that compares them afterwards finds a skew and gives its TSC up. But KVM can
- * read its clock and the host's TSC at one moment, and knows each guest TSC as an offset from the
- * host's: that is exact.
+ * on in between; a guest that compares them afterwards finds a skew and gives its TSC up. But KVM
+ * can read its clock and the host's TSC at one moment, and knows each guest TSC as an offset from
+ * the host's: that is exact.
  */
 #include "vmm/state_impl.h"
 

@@ -142,14 +142,20 @@ void vcpu_kick(struct vcpu *vcpu)
 		pthread_kill(vcpu->thread, KICK_SIGNAL);
 }
 
-/* Have KVM complete the access of the last exit, so that the vCPU's state is whole. */
+static void handle_exit(struct vcpu *vcpu);
+
+/*
+ * Have KVM complete the access of the last exit, so that the vCPU's state is whole: KVM_RUN returns
+ * -EINTR after that, before the guest. But an access of several parts exits for each of them.
+ */
 static void finish_access(struct vcpu *vcpu)
 {
-	if (!vcpu->unfinished)
-		return;
-	vcpu->run->immediate_exit = 1;
-	ioctl(vcpu->fd, KVM_RUN, 0); /* returns -EINTR after the completion, before the guest */
-	vcpu->unfinished = false;
+	while (vcpu->unfinished) {
+		vcpu->unfinished = false;
+		vcpu->run->immediate_exit = 1;
+		if (!ioctl(vcpu->fd, KVM_RUN, 0))
+			handle_exit(vcpu);
+	}
 }
 
 /* Whether a vCPU that is to run must wait all the same. */

@@ -130,9 +130,9 @@ void vm_pause(struct vm *vm);
 void vm_halt(struct vm *vm);
 
 /*
- * Keep the vCPUs out of the guest for a moment, whatever they are to do otherwise: returns when each
- * is outside, with no I/O under way. May be nested, by any threads but the vCPUs' own; not while the
- * VM is destroyed.
+ * Keep the vCPUs out of the guest for a moment, whatever they are to do otherwise: returns when
+ * each is outside, with no I/O under way. May be nested, by any threads but the vCPUs' own; not
+ * while the VM is destroyed.
  */
 void vm_freeze(struct vm *vm);
 void vm_thaw(struct vm *vm);
