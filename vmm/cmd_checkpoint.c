@@ -148,7 +148,7 @@ static int checkpoint(const struct order *order, struct err *err)
 
 int cmd_checkpoint(int argc, char **argv)
 {
-	struct order order = {.guest = NULL};
+	struct order order = {0};
 	const struct opt table[] = {
 		{"incremental", OPT_FLAG, NULL, &order.incremental,
 		 "only what changed since this guest's last checkpoint, which went to DIR too"},

@@ -342,7 +342,7 @@ static int get_bool(const struct qmp_call *call, const char *key, bool *flag)
 
 static int x_quire_checkpoint(struct qmp_call *call)
 {
-	struct machine_checkpoint order = {.dir = NULL};
+	struct machine_checkpoint order = {0};
 	u64 every_us = 0;
 	int ret = get_string(call, "dir", &order.dir);
 
