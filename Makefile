@@ -82,8 +82,16 @@ $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(OWN_LIBS)
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lcmocka
 
+# Programs that test scripts use.
+
+HELPER_BIN := $(B)/tests/images
+
+$(HELPER_BIN): $(B)/tests/%: $(B)/tests/helper/%.o $(B)/libquire-mm.a
+	$(call say,LD,$@)
+	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+
 .PHONY: unit
-unit: $(UNIT_BIN)
+unit: $(UNIT_BIN) $(HELPER_BIN)
 
 # Fuzzers: one for each tests/fuzz/fuzz_NAME.c, with its corpus in tests/fuzz/corpus/NAME.
 
@@ -140,7 +148,7 @@ check: ## install what is missing, build, and pass the tests
 	$(Q)$(MAKE) test-programs
 	$(Q)tests/run --limit 600 tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
-		tests/overcommit.sh tests/sim.sh tests/top.sh "QUIRE=build/asan/quire tests/cli.sh" \
+		tests/overcommit.sh tests/checkpoint.sh tests/sim.sh tests/top.sh "QUIRE=build/asan/quire tests/cli.sh" \
 		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh" \
 		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
 
