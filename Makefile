@@ -159,10 +159,11 @@ check-lab: ## run the guests in all four emulated hosts
 		amd-npt amd-shadow intel-ept intel-shadow)
 
 bench: ## print ratios against the peers
-	$(Q)tools/install-deps build lab
+	$(Q)tools/install-deps build lab report
 	$(Q)$(MAKE) all guests $(BENCH_BIN)
 	$(Q)tools/bench/run
 	$(Q)tools/bench/memory
+	$(Q)tools/bench/checkpoint
 
 overcommit: ## four guests under one limit: build/overcommit/report.html, with plots
 	$(Q)tools/install-deps build report

@@ -58,7 +58,7 @@ static int clear_slot(struct vm *vm, u32 i)
 	return ret;
 }
 
-static int log_slot(struct vm *vm, u32 i)
+static int log_slot(struct vm *vm, u32 i, bool is_new)
 {
 	const struct space_slot *slot = space_slot(vm->space, i);
 	struct kvm_userspace_memory_region region = {
@@ -70,14 +70,14 @@ static int log_slot(struct vm *vm, u32 i)
 	};
 	int ret = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
 
-	return ret ? ret : clear_slot(vm, i);
+	return ret || is_new ? ret : clear_slot(vm, i);
 }
 
-int dirty_start(struct vm *vm, struct err *err)
+static int start(struct vm *vm, bool is_new, struct err *err)
 {
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-		.args = {MANUAL},
+		.args = {is_new ? KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE : MANUAL},
 	};
 	int ret;
 
@@ -85,11 +85,21 @@ int dirty_start(struct vm *vm, struct err *err)
 		return 0;
 	ret = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
 	for (u32 i = 0; i < space_nr_slots(vm->space) && !ret; i++)
-		ret = log_slot(vm, i);
+		ret = log_slot(vm, i, is_new);
 	if (ret)
 		return fail(ret, err);
 	vm->logs_dirty = true;
 	return 0;
+}
+
+int dirty_start(struct vm *vm, struct err *err)
+{
+	return start(vm, false, err);
+}
+
+int dirty_start_new(struct vm *vm, struct err *err)
+{
+	return start(vm, true, err);
 }
 
 static int harvest_slot(struct vm *vm, u32 i, u64 *into, u64 *bits)

@@ -269,7 +269,7 @@ static int set_state(struct vm *vm, struct err *err)
 		return vcpu_set_boot_state(vm->vcpus[0], err);
 	state = image_state(o->image, &size);
 	ret = state_load(vm, state, size, o->clock, err);
-	return ret ? ret : dirty_start(vm, err);
+	return ret ? ret : dirty_start_new(vm, err);
 }
 
 static int build(struct vm *vm, struct err *err)
