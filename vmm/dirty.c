@@ -14,8 +14,6 @@
  */
 #define CLEAR_AT_ONCE ((u64)16384)
 
-#define MANUAL (KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET)
-
 u32 dirty_words(const struct vm *vm)
 {
 	return (u32)(space_size(vm->space) / PAGE_SIZE / 64);
@@ -58,7 +56,7 @@ static int clear_slot(struct vm *vm, u32 i)
 	return ret;
 }
 
-static int log_slot(struct vm *vm, u32 i, bool is_new)
+static int log_slot(struct vm *vm, u32 i)
 {
 	const struct space_slot *slot = space_slot(vm->space, i);
 	struct kvm_userspace_memory_region region = {
@@ -70,36 +68,39 @@ static int log_slot(struct vm *vm, u32 i, bool is_new)
 	};
 	int ret = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
 
-	return ret || is_new ? ret : clear_slot(vm, i);
+	return ret ? ret : clear_slot(vm, i);
 }
 
-static int start(struct vm *vm, bool is_new, struct err *err)
+static int enable(struct vm *vm, u64 how)
 {
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
-		.args = {is_new ? KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE : MANUAL},
-	};
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = {how}};
+
+	return kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+int dirty_start(struct vm *vm, struct err *err)
+{
 	int ret;
 
 	if (vm->logs_dirty)
 		return 0;
-	ret = kvm_ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+	ret = enable(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET);
 	for (u32 i = 0; i < space_nr_slots(vm->space) && !ret; i++)
-		ret = log_slot(vm, i, is_new);
+		ret = log_slot(vm, i);
 	if (ret)
 		return fail(ret, err);
 	vm->logs_dirty = true;
 	return 0;
 }
 
-int dirty_start(struct vm *vm, struct err *err)
+int dirty_start_early(struct vm *vm, struct err *err)
 {
-	return start(vm, false, err);
-}
+	int ret = enable(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE);
 
-int dirty_start_new(struct vm *vm, struct err *err)
-{
-	return start(vm, true, err);
+	if (ret)
+		return fail(ret, err);
+	vm->logs_dirty = true;
+	return 0;
 }
 
 static int harvest_slot(struct vm *vm, u32 i, u64 *into, u64 *bits)

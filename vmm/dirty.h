@@ -26,10 +26,11 @@ u32 dirty_words(const struct vm *vm);
 int dirty_start(struct vm *vm, struct err *err);
 
 /*
- * The same before the guest's first instruction. KVM has no tables yet, so there is nothing to
- * protect page by page: that would take 3 ms a GiB, longer than all else that a restore does.
+ * The same for a VM that has no memory slots yet; they must be made with KVM_MEM_LOG_DIRTY_PAGES.
+ * KVM then has nothing to protect page by page (3 ms a GiB) and no slot to change, which waits for a
+ * grace period (3 ms): together that is longer than all else that a restore does.
  */
-int dirty_start_new(struct vm *vm, struct err *err);
+int dirty_start_early(struct vm *vm, struct err *err);
 
 /* Add to @pages what has been written since the last harvest, and watch it anew. */
 int dirty_harvest(struct vm *vm, u64 *pages, struct err *err);

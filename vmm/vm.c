@@ -136,6 +136,7 @@ static int map_slots(struct vm *vm, struct err *err)
 		const struct space_slot *slot = space_slot(vm->space, i);
 		struct kvm_userspace_memory_region region = {
 			.slot = i,
+			.flags = vm->logs_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0,
 			.guest_phys_addr = slot->start.v,
 			.memory_size = slot->size,
 			.userspace_addr = (uintptr_t)slot->guest,
@@ -164,7 +165,15 @@ static int create_irqchip(struct vm *vm, struct err *err)
 	return ret < 0 ? kvm_fail(ret, "create a timer", err) : 0;
 }
 
-static int create_vcpus(struct vm *vm, struct err *err)
+static int create_vcpu(struct vm *vm, unsigned int i, struct err *err)
+{
+	int ret = vcpu_create(&vm->vcpus[i], vm, i, err);
+
+	vm->nr_vcpus += !ret;
+	return ret;
+}
+
+static int create_new_vcpus(struct vm *vm, struct err *err)
 {
 	struct cpuid_machine m = {.nr_cpus = vm->cfg.nr_cpus, .kind = vm->kind};
 	struct kvm_cpuid2 *cpuid;
@@ -175,16 +184,39 @@ static int create_vcpus(struct vm *vm, struct err *err)
 	if (!cpuid)
 		return kvm_fail(-errno, "read its CPUID", err);
 	for (unsigned int i = 0; i < vm->cfg.nr_cpus && !ret; i++) {
-		ret = vcpu_create(&vm->vcpus[i], vm, i, err);
+		ret = create_vcpu(vm, i, err);
 		if (ret)
 			break;
-		vm->nr_vcpus++;
 		m.tsc_khz = vcpu_tsc_khz(vm->vcpus[i]);
 		cpuid_adjust(cpuid, room, &m, i);
 		ret = vcpu_setup(vm->vcpus[i], cpuid, err);
 	}
 	free(cpuid);
 	return ret;
+}
+
+/*
+ * A restored guest's have the CPUID that is in its state, and each gets its own when that is loaded.
+ * What this host can give is known (origin_open()); to ask KVM again would take half a millisecond.
+ */
+static int create_restored_vcpus(struct vm *vm, struct err *err)
+{
+	struct state_shape shape;
+	u32 size;
+	const void *state = image_state(vm->cfg.origin->image, &size);
+	int ret = state_parse(state, size, &shape, err);
+
+	for (unsigned int i = 0; i < vm->cfg.nr_cpus && !ret; i++) {
+		ret = create_vcpu(vm, i, err);
+		if (!ret)
+			ret = vcpu_setup(vm->vcpus[i], shape.cpuid, err);
+	}
+	return ret;
+}
+
+static int create_vcpus(struct vm *vm, struct err *err)
+{
+	return vm->cfg.origin ? create_restored_vcpus(vm, err) : create_new_vcpus(vm, err);
 }
 
 /* Each machine has an id of its own, one that was reset included. */
@@ -257,19 +289,17 @@ static int fill_memory(struct vm *vm, struct err *err)
 	return vm->cfg.origin->eager ? origin_load_memory(vm->cfg.origin, vm, err) : 0;
 }
 
-/* The rest of its state: likewise. What is written from here on is known. */
+/* The rest of its state: likewise. */
 static int set_state(struct vm *vm, struct err *err)
 {
 	const struct origin *o = vm->cfg.origin;
 	const void *state;
 	u32 size;
-	int ret;
 
 	if (!o)
 		return vcpu_set_boot_state(vm->vcpus[0], err);
 	state = image_state(o->image, &size);
-	ret = state_load(vm, state, size, o->clock, err);
-	return ret ? ret : dirty_start_new(vm, err);
+	return state_load(vm, state, size, o->clock, err);
 }
 
 static int build(struct vm *vm, struct err *err)
@@ -287,6 +317,9 @@ static int build(struct vm *vm, struct err *err)
 		ret = create_mem(vm, err);
 	if (!ret)
 		ret = create_kvm_vm(vm, err);
+	/* a restored guest's changes are known from its first instruction on */
+	if (!ret && vm->cfg.origin)
+		ret = dirty_start_early(vm, err);
 	if (!ret)
 		ret = map_slots(vm, err);
 	if (!ret)
