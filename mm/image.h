@@ -63,7 +63,7 @@ struct image_writer;
 struct image_writer_config {
 	u32 nr_pages;	  /* of the guest; the same in all links of a chain */
 	bool incremental; /* add to the chain that is there; else there must be none yet */
-	u32 parent;	  /* the link that must be the newest then; 0: whichever is */
+	u32 parent;	  /* a link that the caller knows, and must be the newest; 0: any */
 	bool no_sync;	  /* for continuous mode: the caller syncs now and then (image_sync()) */
 };
 

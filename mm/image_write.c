@@ -127,12 +127,41 @@ int image_writer_make(struct image_writer **out, const struct image_writer_start
 	return 0;
 }
 
+/*
+ * The header of the newest link. Who names that link has written it, or restored a guest from it, and
+ * the links before it are not looked at: opening 64 of them takes longer than writing a small one.
+ * Otherwise the whole chain must be there.
+ */
+static int read_parent(struct image_header *parent, bool named, int dirfd, const char *dir,
+		       u32 newest, struct err *err)
+{
+	struct image_chain chain;
+	struct image_link *link;
+	int ret;
+
+	if (!named) {
+		ret = image_chain_open(&chain, dir, newest, err);
+		if (!ret) {
+			*parent = chain.link[0]->header;
+			image_chain_close(&chain);
+		}
+		return ret;
+	}
+	ret = image_link_open(&link, dirfd, dir, newest, err);
+	if (ret == -ENOENT)
+		err_set(err, ret, "%s: link %u has gone (write a new image)", dir, newest);
+	if (ret)
+		return ret;
+	*parent = link->header;
+	image_link_close(link);
+	return 0;
+}
+
 /* After which link it comes, if any: number and parent. */
 static int find_parent(struct image_header *h, const struct image_writer_config *cfg, int dirfd,
 		       const char *dir, struct err *err)
 {
-	const struct image_header *parent;
-	struct image_chain chain;
+	struct image_header parent;
 	u32 newest;
 	int ret = image_newest(dirfd, &newest);
 
@@ -150,18 +179,16 @@ static int find_parent(struct image_header *h, const struct image_writer_config 
 			       cfg->parent);
 	if (newest == UINT32_MAX)
 		return err_set(err, -EOVERFLOW, "%s: no more numbers (write a new image)", dir);
-	ret = image_chain_open(&chain, dir, newest, err);
+	ret = read_parent(&parent, cfg->parent != 0, dirfd, dir, newest, err);
 	if (ret)
 		return ret;
-	parent = &chain.link[0]->header;
-	h->number = parent->number + 1;
-	h->parent = parent->number;
-	h->parent_id = parent->id;
-	if (parent->nr_pages != cfg->nr_pages)
+	h->number = parent.number + 1;
+	h->parent = parent.number;
+	h->parent_id = parent.id;
+	if (parent.nr_pages != cfg->nr_pages)
 		ret = err_set(err, -EINVAL,
 			      "%s: of a guest of %u pages, not %u (write a new image)", dir,
-			      parent->nr_pages, cfg->nr_pages);
-	image_chain_close(&chain);
+			      parent.nr_pages, cfg->nr_pages);
 	return ret;
 }
 

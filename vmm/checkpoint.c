@@ -50,7 +50,7 @@ void chain_fini(struct chain *chain)
 	image_close(chain->image);
 	free(chain->dir);
 	free(chain->dirty);
-	*chain = (struct chain){0};
+	*chain = (struct chain){.dir = NULL};
 }
 
 int chain_begin(struct chain *chain, struct vm *vm, const char *dir, u32 number, struct err *err)
