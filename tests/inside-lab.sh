@@ -138,27 +138,27 @@ limited "Linux: 64 MiB of pages under a limit of 64 for all" 64 \
 # and restore both links, each of which must end well.
 saved() # NAME FILLED COMMAND...
 {
-	name=$1 filled=$2 status=0
+	guest=$1 filled=$2 status=0
 	shift 2
-	rm -rf /tmp/image
+	rm -rf /tmp/image /tmp/said
 	"$@" --name saved >/tmp/out 2>&1 </dev/null &
 	pid=$!
 	wait_for "$filled" /tmp/out && sleep 1
 	$quire checkpoint saved /tmp/image >>/tmp/said 2>&1 || status=1
 	$quire checkpoint saved /tmp/image --incremental >>/tmp/said 2>&1 || status=2
 	if wait $pid && grep -q ': pass' /tmp/out && [ $status = 0 ]; then
-		ok "$name: it goes on"
+		ok "$guest: it goes on"
 	else
 		cat /tmp/said >>/tmp/out
-		not_ok "$name: it goes on"
+		not_ok "$guest: it goes on"
 	fi
 	for link in 1 2; do
-		expect "$name: link $link restored" 0 ': pass' $quire restore /tmp/image --link $link
+		expect "$guest: link $link restored" 0 ': pass' $quire restore /tmp/image --link $link
 	done
 }
 
 saved "microguest: checkpointed twice" 'micro: fill' \
-	micro --append "job=access pattern=zipf size=16M write=40 time=$((6 * slow))"
+	micro --append "job=access pattern=zipf size=16M write=40 time=$((20 * slow))"
 saved "Linux: checkpointed twice" 'linux: fill' \
 	linux quire.run=job=access,size=16M,write=40,time=$((30 * slow))
 

@@ -39,7 +39,7 @@ static void make_image(void)
 	for (u32 no = 0; no < NR_PAGES; no++) {
 		if (!image_generation(no))
 			continue;
-		make_page(page, no, 1);
+		contents_of(page, no, 1);
 		assert_int_equal(image_put(w, no, page), 0);
 	}
 	if (image_commit(w, "state", 5, "{}", NULL, &err) ||
@@ -203,7 +203,7 @@ static int compare_page(void *opaque, page_no no, const void *page)
 	u8 *seen = opaque;
 	u64 want[512];
 
-	make_page(want, no, instant[no]);
+	contents_of(want, no, instant[no]);
 	if (memcmp(want, page, PAGE_SIZE))
 		fail_msg("page %u is not as it was at the instant", no);
 	if (seen[no]++)
@@ -313,14 +313,14 @@ static void test_door(void **state)
 
 	(void)state;
 	restored_open(&g, &cfg);
-	make_page(want, 8, 1);
+	contents_of(want, 8, 1);
 	/* a part of a page: the rest is as in the image */
 	want[3] = 99;
 	assert_int_equal(mem_write(g.mem, gpa((8 << PAGE_SHIFT) + 24), &want[3], 8), 0);
 	assert_int_equal(mem_read(g.mem, gpa(8 << PAGE_SHIFT), page, PAGE_SIZE), 0);
 	assert_memory_equal(page, want, PAGE_SIZE);
 	assert_memory_equal(g.base + (8 << PAGE_SHIFT), want, PAGE_SIZE);
-	make_page(want, 9, 7);
+	contents_of(want, 9, 7);
 	assert_int_equal(mem_put_page(g.mem, 9, want), 0);
 	assert_memory_equal(g.base + (9 << PAGE_SHIFT), want, PAGE_SIZE);
 	/* what the first write changed is known, also to the first who asks; a roll-back is not told */
@@ -390,7 +390,7 @@ static void test_damage(void **state)
 	for (u32 no = 0; no < NR_PAGES; no++) {
 		u64 want[512];
 
-		make_page(want, no, g.generation[no]);
+		contents_of(want, no, g.generation[no]);
 		if (mem_read(g.mem, gpa((u64)no << PAGE_SHIFT), page, PAGE_SIZE))
 			nr_wrong++;
 		else
