@@ -14,6 +14,7 @@
  *
  * Locks, in the order in which they may be taken:
  *
+ *   birth_lock   from nothing to started: whoever first asks for it, on whatever thread.
  *   evict_lock   one evictor at a time. Held while pages are compressed and while the store is
  *                moved down a tier, for milliseconds; never by anyone who holds `lock`.
  *   lock         all page states, the policy, ages, samples, usage. Held for microseconds: never
@@ -64,8 +65,10 @@ struct mem {
 	struct mem_host host;
 	struct space *space;
 
+	pthread_mutex_t birth_lock; /* before all others: one thread prepares and starts it */
+
 	/* set while preparing and arming, constant afterwards */
-	bool prepared;
+	atomic_bool prepared;
 	struct uffd uffd;
 	struct store *store;
 	struct tier *tier;

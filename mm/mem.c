@@ -114,6 +114,7 @@ static void init_locks(struct mem *m)
 {
 	pthread_condattr_t attr;
 
+	pthread_mutex_init(&m->birth_lock, NULL);
 	pthread_mutex_init(&m->evict_lock, NULL);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -163,11 +164,6 @@ static int create_trace(struct mem *m, struct err *err)
 	return trace_create(&m->trace, m->cfg.trace, m->pages.nr, err);
 }
 
-static u64 written_words(const struct mem *m)
-{
-	return (space_size(m->space) >> PAGE_SHIFT) / 64;
-}
-
 static int create_tables(struct mem *m, struct err *err)
 {
 	u32 nr = (u32)(space_size(m->space) >> PAGE_SHIFT);
@@ -182,7 +178,7 @@ static int create_tables(struct mem *m, struct err *err)
 		ret = evict_init(m);
 	if (!ret && m->cfg.origin) {
 		/* what it differs from the image by counts from its first moment */
-		m->written = calloc(written_words(m), sizeof(u64));
+		m->written = calloc(nr / 64, sizeof(u64));
 		ret = m->written ? 0 : -ENOMEM;
 	}
 	return ret ? err_set(err, ret, "memory engine: out of memory") : 0;
@@ -260,9 +256,14 @@ int mem_start(struct mem *m, struct err *err)
 /* From whatever stage to being watched. */
 static int watch_it(struct mem *m, struct err *err)
 {
-	int ret = prepare(m, err);
+	int ret;
 
-	return ret ? ret : mem_start(m, err);
+	pthread_mutex_lock(&m->birth_lock);
+	ret = prepare(m, err);
+	if (!ret)
+		ret = mem_start(m, err);
+	pthread_mutex_unlock(&m->birth_lock);
+	return ret;
 }
 
 int mem_come_up(struct mem *m, struct err *err)
@@ -330,6 +331,7 @@ void mem_destroy(struct mem *m)
 	pthread_cond_destroy(&m->snap_room);
 	pthread_mutex_destroy(&m->lock);
 	pthread_mutex_destroy(&m->evict_lock);
+	pthread_mutex_destroy(&m->birth_lock);
 	free(m);
 }
 
@@ -377,17 +379,20 @@ int mem_set_policy(struct mem *m, const char *name, struct err *err)
 
 	if (ret)
 		return ret;
-	if (m->prepared && policy_create(&policy, &choice, m->pages.nr, frames))
-		return err_set(err, -ENOMEM, "out of memory");
+	pthread_mutex_lock(&m->birth_lock);
+	if (m->prepared)
+		ret = policy_create(&policy, &choice, m->pages.nr, frames);
 	pthread_mutex_lock(&m->lock);
-	m->choice = choice;
-	if (m->prepared) {
+	if (!ret)
+		m->choice = choice;
+	if (policy) {
 		policy_destroy(m->policy);
 		m->policy = policy;
 		relist(m);
 	}
 	pthread_mutex_unlock(&m->lock);
-	return 0;
+	pthread_mutex_unlock(&m->birth_lock);
+	return ret ? err_set(err, ret, "out of memory") : 0;
 }
 
 int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
@@ -502,8 +507,7 @@ static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, bool write)
 
 int mem_read(struct mem *m, gpa_t start, void *data, u64 len)
 {
-	/* else what is absent would be taken for zeros */
-	ASSERT(!m->cfg.origin || atomic_load(&m->armed));
+	ASSERT(!m->cfg.origin || atomic_load(&m->armed)); /* or absent would mean zeros */
 	if (!atomic_load(&m->armed))
 		return space_read(m->space, start, data, len);
 	return access_all(m, start, data, len, false);
@@ -525,7 +529,7 @@ static void note_written(struct mem *m, gpa_t start, u64 len)
 
 int mem_take_written(struct mem *m, u64 *pages)
 {
-	u64 words = written_words(m);
+	u64 words = (space_size(m->space) >> PAGE_SHIFT) / 64;
 	int ret = 0;
 
 	pthread_mutex_lock(&m->lock);

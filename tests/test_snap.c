@@ -176,6 +176,41 @@ static void test_protected_clean(void **state)
 	copy_under_load(&cfg, 0, true);
 }
 
+/* A copy and an order, each the first thing that needs the engine, at once. */
+static void *order_limit(void *arg)
+{
+	struct guest *g = arg;
+	struct err err;
+
+	if (mem_set_limit(g->mem, SIZE, 0, &err) || mem_set_policy(g->mem, "lru", &err))
+		abort();
+	return NULL;
+}
+
+static void test_first_of_all(void **state)
+{
+	struct mem_config cfg = {.check = true, .nr_cpus = 2, .swap = "/tmp"};
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		pthread_t thread;
+		struct guest g;
+		struct sink s;
+
+		guest_open(&g, &cfg);
+		sink_open(&s);
+		write_page(&g, 3);
+		assert_int_equal(pthread_create(&thread, NULL, order_limit, &g), 0);
+		assert_int_equal(copy_all(&g, &s), 0);
+		pthread_join(thread, NULL);
+		check_complete(&s);
+		assert_string_equal(stats_of(&g).policy, "lru");
+		settle(&g);
+		sink_close(&s);
+		guest_close(&g);
+	}
+}
+
 /* ---- Given pages ---- */
 
 static void test_given_pages(void **state)
@@ -314,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_slow_sink),	cmocka_unit_test(test_given_pages),
 		cmocka_unit_test(test_given_absent),	cmocka_unit_test(test_sink_fails),
 		cmocka_unit_test(test_protected_clean), cmocka_unit_test(test_cancelled),
+		cmocka_unit_test(test_first_of_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,10 +185,13 @@ int state_parse(const void *data, u32 size, struct state_shape *shape, struct er
  */
 static int set_tsc_khz(struct vm *vm, u32 khz, struct err *err)
 {
+	/* where it cannot, asking for it would change what KVM says of the frequency */
+	bool scales = kvm_cap(vm->kvm_fd, KVM_CAP_TSC_CONTROL);
+
 	for (unsigned int i = 0; i < vm->nr_vcpus && khz; i++) {
 		u32 host = vcpu_tsc_khz(vm->vcpus[i]), off = khz > host ? khz - host : host - khz;
 
-		if (!off || !kvm_ioctl_value(vm->vcpus[i]->fd, KVM_SET_TSC_KHZ, khz))
+		if (!off || (scales && !kvm_ioctl_value(vm->vcpus[i]->fd, KVM_SET_TSC_KHZ, khz)))
 			continue;
 		if (host && off > host / 100)
 			return err_set(err, -EOPNOTSUPP,

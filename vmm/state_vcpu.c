@@ -105,6 +105,15 @@ static int msrs_io(int fd, unsigned long request, struct kvm_msr_entry *entries,
 	return (int)done;
 }
 
+/*
+ * Setting one of these makes KVM write the time of day into guest memory, once, where the guest asked
+ * for it long ago. That memory is restored with the rest of it.
+ */
+static bool is_wall_clock(u32 index)
+{
+	return index == 0x11 || index == 0x4b564d00; /* MSR_KVM_WALL_CLOCK, _NEW */
+}
+
 /* Found out once: which can be read. The deadline is moved to the end. */
 static int learn_msrs(struct vm *vm, int fd)
 {
@@ -118,7 +127,7 @@ static int learn_msrs(struct vm *vm, int fd)
 		ret = msrs_io(fd, KVM_GET_MSRS, &e, 1);
 		if (ret == 1 && e.index == MSR_TSC_DEADLINE)
 			deadline = true;
-		else if (ret == 1)
+		else if (ret == 1 && !is_wall_clock(e.index))
 			indices[at++] = e.index;
 	}
 	if (ret < 0) {

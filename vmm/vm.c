@@ -295,11 +295,14 @@ static int set_state(struct vm *vm, struct err *err)
 	const struct origin *o = vm->cfg.origin;
 	const void *state;
 	u32 size;
+	int ret;
 
 	if (!o)
 		return vcpu_set_boot_state(vm->vcpus[0], err);
+	/* KVM may touch guest memory while its state is set: that must be the guest's own already */
+	ret = vm->mem ? mem_start(vm->mem, err) : 0;
 	state = image_state(o->image, &size);
-	return state_load(vm, state, size, o->clock, err);
+	return ret ? ret : state_load(vm, state, size, o->clock, err);
 }
 
 static int build(struct vm *vm, struct err *err)
