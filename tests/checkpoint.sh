@@ -380,7 +380,12 @@ check "its memory stays within the limit" [ "$(memory tight .peak)" -le $((32 * 
 check "and incrementally" "$QUIRE" checkpoint --incremental tight "$WORK/tight"
 check "and once more" "$QUIRE" checkpoint --incremental tight "$WORK/tight"
 check "its memory is still within the limit" [ "$(memory tight .peak)" -le $((32 * 1024 * 1024 + SLACK)) ]
-check "pause, compare states and memory" eval "'$QUIRE' pause tight && [ \"\$('$QUIRE' qmp tight x-quire-audit | jq .wrong)\" = 0 ]"
+audited() # NAME
+{
+	"$QUIRE" pause "$1" && [ "$("$QUIRE" qmp "$1" x-quire-audit | jq .wrong)" = 0 ]
+}
+
+check "pause, compare states and memory" audited tight
 check "chain and copy have the same bytes" eval "
 	'$QUIRE' checkpoint --incremental tight '$WORK/tight' &&
 	'$QUIRE' checkpoint tight '$WORK/copy' && '$IMAGES' same '$WORK/tight' '$WORK/copy'"

@@ -323,7 +323,7 @@ static void test_door(void **state)
 	contents_of(want, 9, 7);
 	assert_int_equal(mem_put_page(g.mem, 9, want), 0);
 	assert_memory_equal(g.base + (9 << PAGE_SHIFT), want, PAGE_SIZE);
-	/* what the first write changed is known, also to the first who asks; a roll-back is not told */
+	/* the first who asks is told of the first write, but not of a roll-back */
 	assert_int_equal(mem_take_written(g.mem, written), 0);
 	for (u32 i = 0; i < NR_PAGES / 64; i++)
 		assert_int_equal(written[i], i ? 0 : 1 << 8);

@@ -27,8 +27,8 @@ int dirty_start(struct vm *vm, struct err *err);
 
 /*
  * The same for a VM that has no memory slots yet; they must be made with KVM_MEM_LOG_DIRTY_PAGES.
- * KVM then has nothing to protect page by page (3 ms a GiB) and no slot to change, which waits for a
- * grace period (3 ms): together that is longer than all else that a restore does.
+ * KVM then has nothing to protect page by page (3 ms a GiB) and no slot to change, which waits for
+ * a grace period (3 ms): together that is longer than all else that a restore does.
  */
 int dirty_start_early(struct vm *vm, struct err *err);
 

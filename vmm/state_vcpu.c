@@ -106,8 +106,8 @@ static int msrs_io(int fd, unsigned long request, struct kvm_msr_entry *entries,
 }
 
 /*
- * Setting one of these makes KVM write the time of day into guest memory, once, where the guest asked
- * for it long ago. That memory is restored with the rest of it.
+ * Setting one of these makes KVM write the time of day into guest memory, once, where the guest
+ * asked for it long ago. That memory is restored with the rest of it.
  */
 static bool is_wall_clock(u32 index)
 {

@@ -196,8 +196,9 @@ static int create_new_vcpus(struct vm *vm, struct err *err)
 }
 
 /*
- * A restored guest's have the CPUID that is in its state, and each gets its own when that is loaded.
- * What this host can give is known (origin_open()); to ask KVM again would take half a millisecond.
+ * A restored guest's have the CPUID that is in its state, and each gets its own when that is
+ * loaded. What this host can give is known (origin_open()); to ask KVM again would take half a
+ * millisecond.
  */
 static int create_restored_vcpus(struct vm *vm, struct err *err)
 {
@@ -299,7 +300,7 @@ static int set_state(struct vm *vm, struct err *err)
 
 	if (!o)
 		return vcpu_set_boot_state(vm->vcpus[0], err);
-	/* KVM may touch guest memory while its state is set: that must be the guest's own already */
+	/* KVM may touch guest memory while its state is set: it must be the guest's own by then */
 	ret = vm->mem ? mem_start(vm->mem, err) : 0;
 	state = image_state(o->image, &size);
 	return ret ? ret : state_load(vm, state, size, o->clock, err);

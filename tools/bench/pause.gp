@@ -13,5 +13,6 @@ set key top left
 of(place) = sprintf("< awk -F '\\t' '$1 == \"%s\"' '%s'", place, file)
 plot for [i = 1:words(places)] of(word(places, i)) using 2:3 with linespoints lw 2 pt 7 ps 0.6 \
 		title 'to ' . word(places, i) . ', median', \
-	for [i = 1:words(places)] of(word(places, i)) using 2:4 with points pt 1 title 'to ' . word(places, i) . ', worst', \
+	for [i = 1:words(places)] of(word(places, i)) using 2:4 with points pt 1 \
+		title 'to ' . word(places, i) . ', worst', \
 	2 with lines lw 1 lc rgb '#c0392b' title 'target'
