@@ -227,23 +227,45 @@ static int resident_anon(const struct space *s, u64 *pages)
 	return 0;
 }
 
-static int count_own(const struct space *s, int pagemap, u64 *pages)
+/* What to do with a stretch of pages that are a clone's own. -errno ends the walk. */
+typedef int (*own_fn)(const struct space *s, u64 page, u64 n, u64 *sum);
+
+static bool is_own(u64 entry)
+{
+	return (entry & (PM_PRESENT | PM_SWAPPED)) && !(entry & PM_FILE);
+}
+
+/* The stretches among @n pages from @page on, of which @entry says what they are. */
+static int find_own(const struct space *s, const u64 *entry, u64 page, u64 n, own_fn fn, u64 *sum)
+{
+	int ret = 0;
+
+	for (u64 i = 0, end; i < n && !ret; i = end + 1) {
+		for (end = i; end < n && is_own(entry[end]);)
+			end++;
+		if (end > i)
+			ret = fn(s, page + i, end - i, sum);
+	}
+	return ret;
+}
+
+static int walk_own(const struct space *s, int pagemap, own_fn fn, u64 *sum)
 {
 	enum { CHUNK = 512 };
 	u64 entry[CHUNK], first = (uintptr_t)s->guest >> PAGE_SHIFT, n = s->size >> PAGE_SHIFT;
+	int ret = 0;
 
-	for (u64 done = 0; done < n;) {
+	for (u64 done = 0; done < n && !ret;) {
 		u64 want = MIN(CHUNK, n - done);
 		ssize_t got = pread(pagemap, entry, want * sizeof(entry[0]),
 				    (off_t)((first + done) * sizeof(entry[0])));
 
 		if (got <= 0 || got % (ssize_t)sizeof(entry[0]))
 			return got < 0 ? -errno : -EIO;
-		for (u64 i = 0; i < (u64)got / sizeof(entry[0]); i++)
-			*pages += (entry[i] & (PM_PRESENT | PM_SWAPPED)) && !(entry[i] & PM_FILE);
+		ret = find_own(s, entry, done, (u64)got / sizeof(entry[0]), fn, sum);
 		done += (u64)got / sizeof(entry[0]);
 	}
-	return 0;
+	return ret;
 }
 
 /*
@@ -252,15 +274,23 @@ static int count_own(const struct space *s, int pagemap, u64 *pages)
  * only where nothing was touched, smaps is slower everywhere, and mincore() does not tell the
  * base's pages from the clone's.
  */
-static int resident_clone(const struct space *s, u64 *pages)
+static int for_each_own(const struct space *s, own_fn fn, u64 *sum)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), ret;
 
 	if (fd < 0)
 		return -errno;
-	ret = count_own(s, fd, pages);
+	ret = walk_own(s, fd, fn, sum);
 	close(fd);
 	return ret;
+}
+
+static int count_own(const struct space *s, u64 page, u64 n, u64 *sum)
+{
+	(void)s;
+	(void)page;
+	*sum += n;
+	return 0;
 }
 
 int space_resident(const struct space *s, u64 *bytes)
@@ -276,7 +306,8 @@ int space_resident(const struct space *s, u64 *bytes)
 		*bytes = (u64)st.st_blocks * 512;
 		return 0;
 	}
-	ret = s->backing == SPACE_CLONE ? resident_clone(s, &pages) : resident_anon(s, &pages);
+	ret = s->backing == SPACE_CLONE ? for_each_own(s, count_own, &pages)
+					: resident_anon(s, &pages);
 	if (!ret)
 		*bytes = pages * PAGE_SIZE;
 	return ret;
@@ -450,11 +481,22 @@ int space_create_clone(struct space **out, int base_fd)
 	return create(out, (u64)st.st_size, SPACE_CLONE, base_fd);
 }
 
+static int revert(const struct space *s, u64 page, u64 n, u64 *sum)
+{
+	(void)sum;
+	if (madvise(s->guest + (page << PAGE_SHIFT), n << PAGE_SHIFT, MADV_DONTNEED))
+		return -errno;
+	return 0;
+}
+
 int space_revert(struct space *s, u64 page, u64 n)
 {
 	if (s->backing != SPACE_CLONE || !range_fits(page, n, s->size >> PAGE_SHIFT))
 		return -EINVAL;
-	if (madvise(s->guest + (page << PAGE_SHIFT), n << PAGE_SHIFT, MADV_DONTNEED))
-		return -errno;
-	return 0;
+	return revert(s, page, n, NULL);
+}
+
+int space_revert_own(struct space *s)
+{
+	return s->backing == SPACE_CLONE ? for_each_own(s, revert, NULL) : -EINVAL;
 }

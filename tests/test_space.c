@@ -289,6 +289,32 @@ static void test_revert(void **state)
 	close(fd);
 }
 
+/* What is written goes back, wherever it is and in whatever stretches; what is read stays. */
+static void test_revert_own(void **state)
+{
+	int fd = base_new(SPACE_MIN_SIZE);
+	struct space *s = clone_of(fd), *plain = create(SPACE_MIN_SIZE, SPACE_MEMFD);
+	const u64 pages = SPACE_MIN_SIZE / PAGE_SIZE;
+
+	(void)state;
+	assert_int_equal(space_revert_own(s), 0); /* there is nothing */
+	for (u64 i = 0; i < pages; i++)
+		if (i % 7 < 3 || (i >= 500 && i < 530) || i == pages - 1)
+			write_page(s, i, 0xcc);
+		else
+			expect_page(s, i, i < BASE_PAGES ? (u8)(i + 1) : 0);
+	assert_int_equal(space_revert_own(s), 0);
+	assert_int_equal(resident(s), 0);
+	for (u64 i = 0; i < pages; i++)
+		expect_page(s, i, i < BASE_PAGES ? (u8)(i + 1) : 0);
+	write_page(s, 3, 0xce); /* and it can be written again */
+	assert_int_equal(resident(s), PAGE_SIZE);
+	assert_int_equal(space_revert_own(plain), -EINVAL);
+	space_destroy(s);
+	space_destroy(plain);
+	close(fd);
+}
+
 /* Behind the hole a clone goes on where the file does. */
 static void test_clone_slots(void **state)
 {
@@ -405,17 +431,12 @@ static void test_clone_of_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bad_sizes),
-		cmocka_unit_test(test_shape),
-		cmocka_unit_test(test_door),
-		cmocka_unit_test(test_contents),
-		cmocka_unit_test(test_punch),
-		cmocka_unit_test(test_clones),
-		cmocka_unit_test(test_revert),
-		cmocka_unit_test(test_clone_slots),
-		cmocka_unit_test(test_base_is_sealed),
-		cmocka_unit_test(test_base_errors),
-		cmocka_unit_test(test_clone_of_nothing),
+		cmocka_unit_test(test_bad_sizes),   cmocka_unit_test(test_shape),
+		cmocka_unit_test(test_door),	    cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_punch),	    cmocka_unit_test(test_clones),
+		cmocka_unit_test(test_revert),	    cmocka_unit_test(test_revert_own),
+		cmocka_unit_test(test_clone_slots), cmocka_unit_test(test_base_is_sealed),
+		cmocka_unit_test(test_base_errors), cmocka_unit_test(test_clone_of_nothing),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);
