@@ -483,7 +483,8 @@ int space_create_clone(struct space **out, int base_fd)
 
 static int revert(const struct space *s, u64 page, u64 n, u64 *sum)
 {
-	(void)sum;
+	if (sum)
+		*sum += n;
 	if (madvise(s->guest + (page << PAGE_SHIFT), n << PAGE_SHIFT, MADV_DONTNEED))
 		return -errno;
 	return 0;
@@ -496,7 +497,8 @@ int space_revert(struct space *s, u64 page, u64 n)
 	return revert(s, page, n, NULL);
 }
 
-int space_revert_own(struct space *s)
+int space_revert_own(struct space *s, u64 *pages)
 {
-	return s->backing == SPACE_CLONE ? for_each_own(s, revert, NULL) : -EINVAL;
+	*pages = 0;
+	return s->backing == SPACE_CLONE ? for_each_own(s, revert, pages) : -EINVAL;
 }

@@ -89,9 +89,10 @@ int space_revert(struct space *space, u64 page, u64 n);
 
 /*
  * The same for all pages that are a clone's own: those it has written, be it by the guest or by the
- * VMM. It takes as long as space_resident() and what there is to give back. The guest must not run.
+ * VMM; *@pages says how many. It takes as long as space_resident() and what there is to give back.
+ * The guest must not run.
  */
-int space_revert_own(struct space *space);
+int space_revert_own(struct space *space, u64 *pages);
 
 /* Unmap and close everything. Every pointer handed out dies here. NULL is allowed. */
 void space_destroy(struct space *space);

@@ -295,21 +295,25 @@ static void test_revert_own(void **state)
 	int fd = base_new(SPACE_MIN_SIZE);
 	struct space *s = clone_of(fd), *plain = create(SPACE_MIN_SIZE, SPACE_MEMFD);
 	const u64 pages = SPACE_MIN_SIZE / PAGE_SIZE;
+	u64 own, before;
 
 	(void)state;
-	assert_int_equal(space_revert_own(s), 0); /* there is nothing */
+	assert_int_equal(space_revert_own(s, &own), 0);
+	assert_int_equal(own, 0);
 	for (u64 i = 0; i < pages; i++)
 		if (i % 7 < 3 || (i >= 500 && i < 530) || i == pages - 1)
 			write_page(s, i, 0xcc);
 		else
 			expect_page(s, i, i < BASE_PAGES ? (u8)(i + 1) : 0);
-	assert_int_equal(space_revert_own(s), 0);
+	before = resident(s);
+	assert_int_equal(space_revert_own(s, &own), 0);
+	assert_int_equal(own * PAGE_SIZE, before);
 	assert_int_equal(resident(s), 0);
 	for (u64 i = 0; i < pages; i++)
 		expect_page(s, i, i < BASE_PAGES ? (u8)(i + 1) : 0);
 	write_page(s, 3, 0xce); /* and it can be written again */
 	assert_int_equal(resident(s), PAGE_SIZE);
-	assert_int_equal(space_revert_own(plain), -EINVAL);
+	assert_int_equal(space_revert_own(plain, &own), -EINVAL);
 	space_destroy(s);
 	space_destroy(plain);
 	close(fd);

@@ -170,15 +170,21 @@ int machine_begin_chain(struct machine *m, struct err *err)
 {
 	const struct origin *o = m->vm_cfg.origin;
 
-	return o ? chain_begin(&m->chain, m->vm, o->dir, image_number(o->image), err) : 0;
+	/* nothing can be added to a clone's: it is not checkpointed, and rolls back by itself */
+	if (!o || vm_is_clone(m->vm))
+		return 0;
+	return chain_begin(&m->chain, m->vm, o->dir, image_number(o->image), err);
 }
 
-int machine_roll_back(struct machine *m, struct machine_rolled_back *rolled, struct err *err)
+/* Whether there is something to go back to: for a clone there always is. */
+static int ready_to_roll_back(struct machine *m, struct err *err)
 {
 	struct mem *mem;
-	u64 since;
-	int ret = machine_get_mem(m, &mem, err);
+	int ret = machine_refuse_when_over(m, err);
 
+	if (ret || vm_is_clone(m->vm))
+		return ret;
+	ret = machine_get_mem(m, &mem, err);
 	if (!ret && m->checkpoint)
 		ret = err_set(err, -EBUSY, "guest %s: a checkpoint is under way", m->cfg.name);
 	if (!ret && !m->chain.dir)
@@ -186,8 +192,14 @@ int machine_roll_back(struct machine *m, struct machine_rolled_back *rolled, str
 			      "guest %s: there is no checkpoint to go back to (make one with quire "
 			      "checkpoint)",
 			      m->cfg.name);
-	if (!ret)
-		ret = chain_open_image(&m->chain, err);
+	return ret ? ret : chain_open_image(&m->chain, err);
+}
+
+int machine_roll_back(struct machine *m, struct machine_rolled_back *rolled, struct err *err)
+{
+	int ret = ready_to_roll_back(m, err);
+	u64 since;
+
 	if (ret)
 		return ret;
 	since = uv_hrtime();

@@ -17,10 +17,11 @@ int machine_get_mem(const struct machine *m, struct mem **mem, struct err *err)
 	if (ret)
 		return ret;
 	*mem = m->vm->mem;
-	return *mem ? 0
-		    : err_set(err, -EOPNOTSUPP,
-			      "guest %s: its memory is not managed (run it with --backing memfd)",
-			      m->cfg.name);
+	if (*mem)
+		return 0;
+	return err_set(err, -EOPNOTSUPP, "guest %s: its memory is not managed (%s)", m->cfg.name,
+		       vm_is_clone(m->vm) ? "it is a clone's; quire restore makes one that is"
+					  : "run it with --backing memfd");
 }
 
 int machine_set_limit(struct machine *m, u64 limit, u64 limit_min, struct err *err)

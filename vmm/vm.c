@@ -79,7 +79,8 @@ static int kvm_fail(int ret, const char *what, struct err *err)
 static int create_space(struct vm *vm, struct err *err)
 {
 	const struct vm_config *cfg = &vm->cfg;
-	int ret = space_create(&vm->space, cfg->memory, cfg->backing);
+	int ret = vm_is_clone(vm) ? space_create_clone(&vm->space, cfg->origin->base_fd)
+				  : space_create(&vm->space, cfg->memory, cfg->backing);
 
 	if (ret == -EINVAL)
 		return err_set(
@@ -173,6 +174,16 @@ static int create_vcpu(struct vm *vm, unsigned int i, struct err *err)
 	return ret;
 }
 
+/* Those of a restored guest get everything else from its state. */
+static int create_bare_vcpus(struct vm *vm, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < vm->cfg.nr_cpus && !ret; i++)
+		ret = create_vcpu(vm, i, err);
+	return ret;
+}
+
 static int create_new_vcpus(struct vm *vm, struct err *err)
 {
 	struct cpuid_machine m = {.nr_cpus = vm->cfg.nr_cpus, .kind = vm->kind};
@@ -195,32 +206,12 @@ static int create_new_vcpus(struct vm *vm, struct err *err)
 	return ret;
 }
 
-/*
- * A restored guest's have the CPUID that is in its state, and each gets its own when that is
- * loaded. What this host can give is known (origin_open()); to ask KVM again would take half a
- * millisecond.
- */
-static int create_restored_vcpus(struct vm *vm, struct err *err)
-{
-	struct state_shape shape;
-	u32 size;
-	const void *state = image_state(vm->cfg.origin->image, &size);
-	int ret = state_parse(state, size, &shape, err);
-
-	for (unsigned int i = 0; i < vm->cfg.nr_cpus && !ret; i++) {
-		ret = create_vcpu(vm, i, err);
-		if (!ret)
-			ret = vcpu_setup(vm->vcpus[i], shape.cpuid, err);
-	}
-	return ret;
-}
-
 static int create_vcpus(struct vm *vm, struct err *err)
 {
-	return vm->cfg.origin ? create_restored_vcpus(vm, err) : create_new_vcpus(vm, err);
+	return vm->cfg.origin ? create_bare_vcpus(vm, err) : create_new_vcpus(vm, err);
 }
 
-/* Each machine has an id of its own, one that was reset included. */
+/* Each machine has an id of its own, one that was reset or restored included. */
 static int set_generation(struct vm *vm, struct err *err)
 {
 	u8 id[VMGENID_SIZE];
@@ -287,23 +278,22 @@ static int fill_memory(struct vm *vm, struct err *err)
 {
 	if (!vm->cfg.origin)
 		return load_guest(vm, err);
-	return vm->cfg.origin->eager ? origin_load_memory(vm->cfg.origin, vm, err) : 0;
+	if (vm_is_clone(vm) || !vm->cfg.origin->eager)
+		return 0;
+	return origin_load_memory(vm->cfg.origin, vm, err);
 }
 
 /* The rest of its state: likewise. */
 static int set_state(struct vm *vm, struct err *err)
 {
 	const struct origin *o = vm->cfg.origin;
-	const void *state;
-	u32 size;
 	int ret;
 
 	if (!o)
 		return vcpu_set_boot_state(vm->vcpus[0], err);
 	/* KVM may touch guest memory while its state is set: it must be the guest's own by then */
 	ret = vm->mem ? mem_start(vm->mem, err) : 0;
-	state = image_state(o->image, &size);
-	return ret ? ret : state_load(vm, state, size, o->clock, err);
+	return ret ? ret : state_load(vm, o->state, o->state_size, o->clock, err);
 }
 
 static int build(struct vm *vm, struct err *err)
@@ -322,7 +312,7 @@ static int build(struct vm *vm, struct err *err)
 	if (!ret)
 		ret = create_kvm_vm(vm, err);
 	/* a restored guest's changes are known from its first instruction on */
-	if (!ret && vm->cfg.origin)
+	if (!ret && vm->cfg.origin && !vm_is_clone(vm))
 		ret = dirty_start_early(vm, err);
 	if (!ret)
 		ret = map_slots(vm, err);
@@ -392,10 +382,22 @@ void vm_destroy(struct vm *vm)
 
 /* Running and pausing. */
 
+int vm_new_generation(struct vm *vm, struct err *err)
+{
+	int ret = set_generation(vm, err);
+
+	if (!ret)
+		devices_generation_changed(vm->devices);
+	return ret;
+}
+
 int vm_start(struct vm *vm, enum vm_want want, struct err *err)
 {
 	int ret = vm->mem ? mem_start(vm->mem, err) : 0;
 
+	/* the first that can be written through the engine is after its start */
+	if (!ret && vm->cfg.origin)
+		ret = vm_new_generation(vm, err);
 	atomic_store(&vm->want, want);
 	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
 		ret = vcpu_start(vm->vcpus[i], err);

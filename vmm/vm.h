@@ -37,7 +37,8 @@ struct vm_config {
 	u64 memory;
 	unsigned int nr_cpus;
 	enum space_backing backing;
-	const struct origin *origin; /* restore this instead of loading a kernel; or NULL */
+	/* restore this instead of loading a kernel; or NULL. With SPACE_CLONE it has a base. */
+	const struct origin *origin;
 	/*
 	 * How guest memory is managed. It applies where the backing is SPACE_MEMFD; memory made of
 	 * anything else is left alone. nr_cpus in it is filled in.
@@ -139,6 +140,18 @@ void vm_thaw(struct vm *vm);
 
 /* Have vCPUs that wait look again at host->congested(). */
 void vm_wake(struct vm *vm);
+
+/*
+ * Tell the guest that it is not alone: a new generation id (vmm/vmgenid.h). With the vCPUs outside
+ * the guest. vm_start() does it for a guest that was restored.
+ */
+int vm_new_generation(struct vm *vm, struct err *err);
+
+/* Whether its memory is a clone's (SPACE_CLONE). */
+static inline bool vm_is_clone(const struct vm *vm)
+{
+	return vm->cfg.backing == SPACE_CLONE;
+}
 
 /* The guest is at its end, for better (status) or worse (a sentence and status 1). Any thread. */
 void vm_end(struct vm *vm, enum machine_reason reason, int status);
