@@ -323,8 +323,12 @@ static void handle_run_error(struct vcpu *vcpu, int errnum)
 static void *run_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
+	char name[16];
 
 	atomic_store(&vcpu->tid, (int)gettid());
+	/* a thread names itself by one system call, another one through a file in /proc */
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
+	pthread_setname_np(pthread_self(), name);
 	while (may_run(vcpu)) {
 		int ret = ioctl(vcpu->fd, KVM_RUN, 0);
 
@@ -342,7 +346,6 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 {
 	pthread_attr_t attr;
 	sigset_t block, old;
-	char name[16];
 	int ret;
 
 	sigfillset(&block);
@@ -357,7 +360,5 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 		return err_set(err, -ret, "vCPU %u: cannot start its thread: %s", vcpu->id,
 			       strerror(ret));
 	vcpu->has_thread = true;
-	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
-	pthread_setname_np(vcpu->thread, name);
 	return 0;
 }
