@@ -26,6 +26,7 @@ int cmd_limit(int argc, char **argv);
 int cmd_reclaim(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv); /* cmd_checkpoint.c */
 int cmd_restore(int argc, char **argv);	   /* cmd_restore.c */
+int cmd_clone(int argc, char **argv);	   /* cmd_clone.c */
 int cmd_reset(int argc, char **argv);	   /* cmd_client.c */
 int cmd_image(int argc, char **argv);	   /* cmd_image.c */
 

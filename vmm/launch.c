@@ -72,6 +72,26 @@ void launch_add_options(struct launch *l, struct opt table[LAUNCH_MAX_OPTIONS])
 	add_memory_options(l, table);
 }
 
+int launch_refuse_memory_options(int argc, char **argv, struct err *err)
+{
+	struct opt table[LAUNCH_MAX_OPTIONS] = {0};
+	struct launch none;
+
+	add_memory_options(&none, table);
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+		for (const struct opt *o = table; o->name; o++) {
+			size_t len = strlen(o->name);
+
+			if (!strncmp(argv[i], "--", 2) && !strncmp(argv[i] + 2, o->name, len) &&
+			    strchr("=", argv[i][2 + len]))
+				return err_set(err, -EINVAL,
+					       "--%s: a clone's memory is not managed (quire "
+					       "restore makes guests whose memory is)",
+					       o->name);
+		}
+	return 0;
+}
+
 /* What must go together, must not, or is wrong in itself. */
 static int check_memory_options(struct launch *l, struct err *err)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What `quire run` and `quire restore` have in common: the options of the host's side (where the
- * guest's console and control socket are, how its memory is managed), and the life of the process
- * that is the guest.
+ * What `quire run`, `quire restore` and `quire clone` have in common: the options of the host's side
+ * (where the guest's console and control socket are, how its memory is managed), and the life of
+ * the process that is the guest.
  */
 #ifndef QUIRE_VMM_LAUNCH_H
 #define QUIRE_VMM_LAUNCH_H
@@ -22,7 +22,9 @@ struct launch {
 	bool paused, detach;
 	char default_name[RUNDIR_NAME_MAX + 1];
 	char socket_path[RUNDIR_PATH_MAX];
-	int ready_fd; /* --detach: the pipe to the parent; else -1 */
+	int ready_fd; /* the pipe to the parent, which gets .ready once the guest is up; else -1 */
+	u32 ready;
+	bool is_clone; /* its parent tells of a signal that ends all */
 };
 
 #define LAUNCH_MAX_OPTIONS 32
@@ -33,6 +35,9 @@ void launch_append(struct opt table[LAUNCH_MAX_OPTIONS], const struct opt *from,
 /* Append the options of the host's side. */
 void launch_add_options(struct launch *l, struct opt table[LAUNCH_MAX_OPTIONS]);
 
+/* Refuse options of managed memory, in words, where they have no meaning. */
+int launch_refuse_memory_options(int argc, char **argv, struct err *err);
+
 /* After parsing: what must go together, must not, or is wrong in itself; and the environment. */
 int launch_check(struct launch *l, struct err *err);
 
@@ -41,5 +46,13 @@ int launch_check(struct launch *l, struct err *err);
  * status; errors have been printed.
  */
 int launch_guest(struct launch *l);
+
+/*
+ * The parts of it, for who makes several guests: once for all, open the log and drop what no guest
+ * needs; then, in the process that is to be the guest and with its name, serial port and control
+ * socket filled in, live until it ends. Returns the exit status.
+ */
+int launch_open(struct launch *l, struct err *err);
+int launch_live(const struct launch *l);
 
 #endif

@@ -24,6 +24,7 @@ static const struct {
 	{"reclaim", cmd_reclaim, "NAME SIZE", "push so much of a guest's memory out now"},
 	{"checkpoint", cmd_checkpoint, "NAME DIR", "save a guest while it runs"},
 	{"restore", cmd_restore, "DIR", "bring a guest back from a checkpoint"},
+	{"clone", cmd_clone, "DIR COUNT", "make many guests of one checkpoint"},
 	{"reset", cmd_reset, "NAME", "roll a guest back to its checkpoint"},
 	{"image", cmd_image, "ACTION DIR", "look after images of guests"},
 	{"qmp", cmd_qmp, "NAME COMMAND [JSON]", "send one QMP command"},

@@ -67,7 +67,7 @@ int opts_parse_time(const char *text, u64 *ns)
 	return -EINVAL;
 }
 
-static int parse_uint(const char *text, unsigned int *out)
+int opts_parse_uint(const char *text, unsigned int *out)
 {
 	const char *end;
 	u64 n;
@@ -111,7 +111,7 @@ static int set_value(const struct opt *o, const char *value, struct err *err)
 		return err_set(err, -EINVAL, "--%s %s: not a size (give a number and K, M or G)",
 			       o->name, value);
 	case OPT_UINT:
-		if (!parse_uint(value, o->value))
+		if (!opts_parse_uint(value, o->value))
 			return 0;
 		return err_set(err, -EINVAL, "--%s %s: not a number", o->name, value);
 	case OPT_TIME:

@@ -47,6 +47,9 @@ int opts_parse(int argc, char **argv, const struct opt *table, const struct opt_
 /* "512M" to bytes. -EINVAL when it is no number, has an unknown suffix or does not fit. */
 int opts_parse_size(const char *text, u64 *bytes);
 
+/* A whole number. -EINVAL likewise. */
+int opts_parse_uint(const char *text, unsigned int *out);
+
 /* "100ms" to nanoseconds. -EINVAL likewise. */
 int opts_parse_time(const char *text, u64 *ns);
 

@@ -3,8 +3,8 @@
  * The process that is a guest: its main loop, from the first to the last. Contract in launch.h.
  *
  * With --detach a child does all that; the parent returns as soon as the guest runs, or with the
- * child's error. The child reports through a pipe: one byte when it is up, nothing (end of file)
- * when it died.
+ * child's error. The child reports through a pipe: a word when it is up, nothing (end of file) when
+ * it died.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,12 +24,16 @@
 
 #define TOLD_AGAIN_NS ((u64)60 * 1000 * 1000 * 1000)
 
+/* What goes through the pipe of a guest that is up. */
+#define READY_SIZE sizeof(((struct launch *)0)->ready)
+
 /* The live side: what exists while the guest does. */
 struct session {
 	uv_loop_t loop;
 	uv_signal_t sigint, sigterm;
 	struct machine *machine;
 	struct control *control;
+	bool signalled;
 	/* when a person was last told of an event, by its kind; 0: never */
 	u64 told[MEM_NR_EVENT_KINDS];
 };
@@ -39,6 +43,7 @@ static void on_signal(uv_signal_t *handle, int signum)
 	struct session *s = handle->data;
 
 	(void)signum;
+	s->signalled = true;
 	machine_quit(s->machine, MACHINE_BY_SIGNAL);
 }
 
@@ -71,7 +76,7 @@ static void on_checkpoint(void *opaque, const struct checkpoint_progress *progre
 	control_checkpoint_event(s->control, progress);
 }
 
-/* Tell the parent, and let go of its terminal. */
+/* Tell the parent, and let go of its terminal. What goes wrong is said there unless detached. */
 static void announce(const struct launch *l)
 {
 	int null;
@@ -82,10 +87,11 @@ static void announce(const struct launch *l)
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
+		if (l->detach)
+			dup2(null, STDERR_FILENO);
 		close(null);
 	}
-	if (write(l->ready_fd, "k", 1) != 1)
+	if (write(l->ready_fd, &l->ready, READY_SIZE) != READY_SIZE)
 		return; /* the parent is gone; the guest is not */
 	close(l->ready_fd);
 }
@@ -128,8 +134,8 @@ static void close_loop(struct session *s)
 	uv_loop_close(&s->loop);
 }
 
-/* The guest's whole life. Returns the exit status. */
-static int live(const struct launch *l)
+/* The guest's whole life. */
+int launch_live(const struct launch *l)
 {
 	struct session s = {0};
 	struct err err;
@@ -148,7 +154,7 @@ static int live(const struct launch *l)
 	if (s.control)
 		control_destroy(s.control);
 	machine_destroy(s.machine);
-	if (!ret && err.text[0])
+	if (!ret && err.text[0] && !(l->is_clone && s.signalled))
 		fprintf(stderr, "quire: guest %s: %s\n", l->machine.name, err.text);
 	close_loop(&s);
 	return status;
@@ -157,14 +163,14 @@ static int live(const struct launch *l)
 /* In the parent of a detached guest. */
 static int wait_for_child(int fd, pid_t child)
 {
-	char byte;
+	char ready[READY_SIZE];
 	int status;
 	ssize_t n;
 
 	do {
-		n = read(fd, &byte, 1);
+		n = read(fd, ready, sizeof(ready));
 	} while (n < 0 && errno == EINTR);
-	if (n == 1)
+	if (n == sizeof(ready))
 		return CMD_OK;
 	if (waitpid(child, &status, 0) == child && WIFEXITED(status))
 		return WEXITSTATUS(status);
@@ -188,7 +194,7 @@ static int live_detached(struct launch *l)
 	close(fds[0]);
 	setsid();
 	l->ready_fd = fds[1];
-	return live(l);
+	return launch_live(l);
 }
 
 /* Fill in what the user left open. */
@@ -213,8 +219,9 @@ static int complete(struct launch *l, struct err *err)
 	return 0;
 }
 
-static int open_log(struct launch *l, struct err *err)
+int launch_open(struct launch *l, struct err *err)
 {
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	l->machine.log = stderr;
 	if (!l->log_path)
 		return 0;
@@ -228,8 +235,7 @@ int launch_guest(struct launch *l)
 {
 	struct err err;
 
-	if (complete(l, &err) || open_log(l, &err))
+	if (complete(l, &err) || launch_open(l, &err))
 		return cmd_error(&err);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	return l->detach ? live_detached(l) : live(l);
+	return l->detach ? live_detached(l) : launch_live(l);
 }
