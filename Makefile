@@ -148,7 +148,7 @@ check: ## install what is missing, build, and pass the tests
 	$(Q)$(MAKE) test-programs
 	$(Q)tests/run --limit 600 tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
-		tests/overcommit.sh tests/checkpoint.sh tests/sim.sh tests/top.sh \
+		tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/sim.sh tests/top.sh \
 		"QUIRE=build/asan/quire tests/cli.sh" \
 		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh" \
 		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
