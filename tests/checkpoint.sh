@@ -352,8 +352,6 @@ client=$!
 wait_until eval '[ "$(phase rate)" = saving ]'
 expect "a second checkpoint is refused" 1 'a checkpoint is under way' "$QUIRE" checkpoint rate "$WORK/second"
 expect "so is a roll-back" 1 'a checkpoint is under way' "$QUIRE" reset rate
-check "a guest that is saved slowly can be paused" timeout 5 "$QUIRE" pause rate
-check "and resumed" timeout 5 "$QUIRE" resume rate
 kill -INT $client
 wait $client
 check "interrupted, the client ends with an error" [ $? = 1 ]
@@ -365,10 +363,12 @@ check "the chain is whole" "$IMAGES" verify "$WORK/rate"
 client=$!
 wait_until eval '[ "$(phase rate)" = saving ]'
 check "a guest that is saved very slowly can be paused" timeout 5 "$QUIRE" pause rate
-check "and be quit" timeout 5 "$QUIRE" quit rate
+check "and resumed" timeout 5 "$QUIRE" resume rate
+check "and quit" timeout 5 "$QUIRE" quit rate
 wait $pid $client
-check "nothing of that is left" [ ! -e "$WORK/slow" ]
-rm -rf "$WORK/rate"
+# the rate is not kept while somebody waits for the guest to stop: it may have been done by then
+check "nothing of that is left, or it is whole" eval "[ ! -e '$WORK/slow' ] || '$IMAGES' verify '$WORK/slow'"
+rm -rf "${WORK:?}/rate" "$WORK/slow"
 
 # --- a guest under a limit ---
 guest tight 96M "$WRITER size=64M ops=90000000" --limit 32M
