@@ -31,12 +31,8 @@ struct ahead {
 	u32 nr, room;
 };
 
-void ahead_touched(struct mem *m, page_no no)
+static void note(struct ahead *a, page_no no)
 {
-	struct ahead *a = m->ahead;
-
-	if (!a || !a->recording)
-		return;
 	if (a->nr == a->room) {
 		u32 room = MAX(a->room * 2, 1024);
 		page_no *grown = realloc(a->touched, room * sizeof(grown[0]));
@@ -49,6 +45,14 @@ void ahead_touched(struct mem *m, page_no no)
 		a->room = room;
 	}
 	a->touched[a->nr++] = no;
+}
+
+void ahead_touched(struct mem *m, page_no no, u32 n)
+{
+	struct ahead *a = m->ahead;
+
+	for (u32 i = 0; a && a->recording && i < n; i++)
+		note(a, no + i);
 }
 
 /* ---- Recording ---- */

@@ -196,8 +196,8 @@ int fault_in(struct mem *m, page_no no, bool write);
 int ahead_start(struct mem *m, struct err *err);
 void ahead_stop(struct mem *m);
 
-/* The guest asked for a page. Under lock. */
-void ahead_touched(struct mem *m, page_no no);
+/* The guest asked for a page, and so many came. Under lock. */
+void ahead_touched(struct mem *m, page_no no, u32 n);
 
 /* ---- evict.c ---- */
 

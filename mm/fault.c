@@ -172,7 +172,7 @@ static int serve_fill(struct filler *f, struct mem *m, const struct uffd_event *
 	*kind = done.kind;
 	m->around += done.n - 1;
 	trace_reference(m, ev->no, ev->write);
-	ahead_touched(m, ev->no);
+	ahead_touched(m, ev->no, done.n);
 	return 0;
 }
 

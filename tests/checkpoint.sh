@@ -486,6 +486,14 @@ check "an increment after them" "$QUIRE" checkpoint --incremental back "$WORK/ba
 ends_well back $pid
 report "it verifies" back $?
 restores "the increment verifies" b "$WORK/back"
+restored back "$WORK/back" --eager
+for ((i = 0; i < 3; i++)); do
+	"$QUIRE" reset back >"$OUT" 2>"$ERR" || break
+	nap 100
+done
+check "roll-backs of a guest whose memory was read at once" [ $i = 3 ]
+ends_well back $pid
+report "that one verifies" back $?
 
 # --- what a guest needs first is remembered ---
 rm -f "$WORK/back/working-set"

@@ -22,9 +22,10 @@
 #define LOOK_UP_NS ((u64)10000000)
 
 const char *const checkpoint_phase_names[] = {
-	[CHECKPOINT_PREPARING] = "preparing", [CHECKPOINT_SAVING] = "saving",
-	[CHECKPOINT_WAITING] = "waiting",     [CHECKPOINT_DONE] = "done",
-	[CHECKPOINT_FAILED] = "failed",	      [CHECKPOINT_CANCELLED] = "cancelled",
+	[CHECKPOINT_NONE] = "none",	      [CHECKPOINT_PREPARING] = "preparing",
+	[CHECKPOINT_SAVING] = "saving",	      [CHECKPOINT_WAITING] = "waiting",
+	[CHECKPOINT_DONE] = "done",	      [CHECKPOINT_FAILED] = "failed",
+	[CHECKPOINT_CANCELLED] = "cancelled",
 };
 
 struct checkpoint {

@@ -45,6 +45,7 @@ struct checkpoint_config {
 };
 
 enum checkpoint_phase {
+	CHECKPOINT_NONE,      /* this guest has not been saved yet */
 	CHECKPOINT_PREPARING, /* pages are being marked; nothing has been saved */
 	CHECKPOINT_SAVING,    /* the instant has been; pages go out */
 	CHECKPOINT_WAITING,   /* for the time of the next one */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What `quire run`, `quire restore` and `quire clone` have in common: the options of the host's side
- * (where the guest's console and control socket are, how its memory is managed), and the life of
- * the process that is the guest.
+ * What `quire run`, `quire restore` and `quire clone` have in common: the options of the host's
+ * side (where the guest's console and control socket are, how its memory is managed), and the life
+ * of the process that is the guest.
  */
 #ifndef QUIRE_VMM_LAUNCH_H
 #define QUIRE_VMM_LAUNCH_H
