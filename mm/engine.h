@@ -2,7 +2,8 @@
 /*
  * The inside of the memory engine: what its files share. For mm/ alone; the machine sees mm/mem.h.
  *
- *   mem.c      birth, limits, statistics, death
+ *   mem.c      birth, limits, orders, death
+ *   door.c     the VMM's own accesses
  *   arm.c      from watching to being in charge
  *   fault.c    what userfaultfd reports, answered in handler threads
  *   fill.c     pages come in

@@ -35,7 +35,7 @@
  *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros, or
  *                                                           as the image has it)
  *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
- *   EVICTING -> IDLE              hold           mem.c      the VMM is about to write to it
+ *   EVICTING -> IDLE              hold           door.c     the VMM is about to write to it
  *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was
  *
  * The arrows to ABSENT from RESIDENT, IDLE and STORED are for discarding (a balloon, a reset).
