@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -86,6 +87,21 @@ static u64 clock_ns(clockid_t clock)
 
 	clock_gettime(clock, &t);
 	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
+}
+
+static int start_thread(pthread_t *thread, void *(*fn)(void *), void *arg, struct err *err)
+{
+	sigset_t block, old;
+	int ret;
+
+	sigfillset(&block);
+	pthread_sigmask(SIG_SETMASK, &block, &old);
+	ret = pthread_create(thread, NULL, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret)
+		return err_set(err, -ret, "checkpoint: cannot start a thread: %s", strerror(ret));
+	pthread_setname_np(*thread, "checkpoint");
+	return 0;
 }
 
 /* ---- Progress ---- */
@@ -279,33 +295,79 @@ static int save_link(struct checkpoint *c, bool incremental, struct err *err)
 
 /* ---- One after the other ---- */
 
-/* If somebody else merges it, that is as good. */
-static int keep_short(struct checkpoint *c, struct err *err)
-{
-	int ret = image_merge(c->dir, CHAIN_MOST - CHAIN_AFTER, err);
+/* Merging goes on beside the saving: copying a large base must not leave a gap between links. */
+struct merger {
+	const char *dir;
+	pthread_t thread;
+	bool started;
+	atomic_bool done;
+	int ret; /* once done */
+	struct err err;
+};
 
-	return ret == -EBUSY ? 0 : MIN(ret, 0);
+static void *merger_thread(void *arg)
+{
+	struct merger *m = arg;
+	int ret = image_merge(m->dir, CHAIN_MOST - CHAIN_AFTER, &m->err);
+
+	/* if somebody else merges it, that is as good */
+	m->ret = ret == -EBUSY ? 0 : MIN(ret, 0);
+	atomic_store(&m->done, true);
+	return NULL;
 }
 
-/* The first link counts: many short runs do not make a chain longer than a long one. */
+/* What came of it; waits for its end. */
+static int merger_join(struct merger *m, struct err *err)
+{
+	if (!m->started)
+		return 0;
+	pthread_join(m->thread, NULL);
+	m->started = false;
+	if (m->ret)
+		*err = m->err;
+	return m->ret;
+}
+
+/* Merge, unless that is under way still. */
+static int merger_start(struct merger *m, struct err *err)
+{
+	int ret;
+
+	if (m->started && !atomic_load(&m->done))
+		return 0;
+	ret = merger_join(m, err);
+	if (ret)
+		return ret;
+	atomic_store(&m->done, false);
+	ret = start_thread(&m->thread, merger_thread, m, err);
+	m->started = !ret;
+	return ret;
+}
+
 static int save_for_ever(struct checkpoint *c, struct err *err)
 {
+	struct merger merger = {.dir = c->dir};
 	u64 next = clock_ns(CLOCK_MONOTONIC);
 	bool incremental = c->cfg.incremental;
+	struct err merging;
 	u32 links = 0;
-	int ret = 0;
+	int ret = 0, merged;
 
 	while (!ret && !is_cancelled(c)) {
 		ret = save_link(c, incremental, err);
 		incremental = true;
+		/* the first of a run too: a chain stays short over many short runs */
 		if (!ret && links++ % CHAIN_AFTER == 0)
-			ret = keep_short(c, err);
+			ret = merger_start(&merger, err);
 		set_phase(c, CHECKPOINT_WAITING);
 		next = MAX(next + c->cfg.every_ns, clock_ns(CLOCK_MONOTONIC));
 		if (!ret)
 			sleep_until(c, next);
 	}
-	return ret;
+	merged = merger_join(&merger, &merging);
+	if (!ret && merged)
+		*err = merging;
+	return ret ? ret : merged;
 }
 
 static void *checkpoint_thread(void *arg)
@@ -339,21 +401,6 @@ static int check_chain(const struct chain *chain, const struct checkpoint_config
 			       "%s: not where this guest's last checkpoint went (make one without "
 			       "--incremental first)",
 			       cfg->dir);
-	return 0;
-}
-
-static int start_thread(struct checkpoint *c, struct err *err)
-{
-	sigset_t block, old;
-	int ret;
-
-	sigfillset(&block);
-	pthread_sigmask(SIG_SETMASK, &block, &old);
-	ret = pthread_create(&c->thread, NULL, checkpoint_thread, c);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (ret)
-		return err_set(err, -ret, "checkpoint: cannot start its thread: %s", strerror(ret));
-	pthread_setname_np(c->thread, "checkpoint");
 	return 0;
 }
 
@@ -400,7 +447,7 @@ int checkpoint_start(struct checkpoint **out, struct vm *vm, struct chain *chain
 	if (!c->dir || !c->machine || !chain->dirty)
 		ret = err_set(err, -ENOMEM, "out of memory");
 	if (!ret)
-		ret = start_thread(c, err);
+		ret = start_thread(&c->thread, checkpoint_thread, c, err);
 	if (ret) {
 		free_checkpoint(c);
 		return ret;
