@@ -23,7 +23,7 @@
 #define MSR_TSC 0x10u
 
 /* Far more than it gets done before it is stopped, and less than it takes patience for. */
-#define JOB "job=verify size=8M passes=1000"
+#define JOB "job=verify size=8M passes=4000"
 
 struct guest {
 	struct vm *vm;
@@ -251,7 +251,7 @@ static void move(unsigned int nr_cpus)
 	load(&to, &buf, STATE_CLOCK_CONTINUE);
 	assert_int_equal(vm_start(to.vm, VM_RUN, NULL), 0);
 	expect_pass(&to);
-	assert_non_null(strstr(to.out, "micro: verify 2048000 pages"));
+	assert_non_null(strstr(to.out, "micro: verify 8192000 pages"));
 	assert_null(strstr(to.out, "micro: fill")); /* that was before */
 	destroy(&to);
 	free(copy);
@@ -315,7 +315,7 @@ static void one_goes_back(void **state)
 	copy_memory(copy, &g, false);
 	for (int i = 0; i < 2; i++) {
 		vm_thaw(g.vm);
-		sleep_ms(300);
+		sleep_ms(100);
 		vm_freeze(g.vm);
 		copy_memory(copy, &g, true);
 		load(&g, &buf, STATE_CLOCK_CONTINUE);
