@@ -13,7 +13,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "mm/fill.h"
 #include "mm/image.h"
@@ -60,13 +59,11 @@ void ahead_touched(struct mem *m, page_no no, u32 n)
 static void record(struct mem *m)
 {
 	struct ahead *a = m->ahead;
-	u64 until = now_ns() + RECORD_NS;
-	struct timespec at = {.tv_sec = (time_t)(until / 1000000000),
-			      .tv_nsec = (long)(until % 1000000000)};
+	u64 until = now_ns() + RECORD_NS, now;
 
 	pthread_mutex_lock(&m->lock);
-	while (!atomic_load(&m->stopping) && now_ns() < until)
-		pthread_cond_timedwait(&m->tick, &m->lock, &at);
+	while (!atomic_load(&m->stopping) && (now = now_ns()) < until)
+		thread_wait(&m->tick, &m->lock, until - now);
 	a->recording = false;
 	pthread_mutex_unlock(&m->lock);
 	if (a->nr && m->host.recorded)
@@ -174,7 +171,7 @@ int ahead_start(struct mem *m, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	a->recording = !m->cfg.nr_warm;
 	m->ahead = a;
-	ret = mem_thread(&a->thread, "ahead", ahead_thread, m);
+	ret = thread_start(&a->thread, "ahead", ahead_thread, m);
 	if (ret) {
 		m->ahead = NULL;
 		free(a);

@@ -35,8 +35,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "mm/clock.h"
 #include "mm/mem.h"
 #include "mm/space.h"
+#include "mm/thread.h"
 #include "mm/trace_file.h"
 #include "mm/uffd.h"
 
@@ -143,11 +145,6 @@ struct mem {
 };
 
 /* ---- mem.c ---- */
-
-u64 now_ns(void); /* CLOCK_MONOTONIC */
-
-/* Start a thread of the engine, with all signals blocked: they are the main thread's business. */
-int mem_thread(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg);
 
 static inline u64 resident_pages(const struct mem *m)
 {

@@ -332,7 +332,7 @@ static int start_one(struct mem *m)
 	h->mem = m;
 	h->filler = filler_create(m);
 	if (h->filler)
-		ret = mem_thread(&m->handlers[m->nr_handlers], "faults", handler, h);
+		ret = thread_start(&m->handlers[m->nr_handlers], "faults", handler, h);
 	if (ret) {
 		filler_destroy(h->filler);
 		free(h);

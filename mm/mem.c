@@ -13,14 +13,12 @@
 #include "mm/mem.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mm/fill.h"
@@ -31,28 +29,6 @@ const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
 	[MEM_FAULT_ZERO] = "zero", [MEM_FAULT_SOFT] = "soft",	[MEM_FAULT_STORE] = "store",
 	[MEM_FAULT_TIER] = "tier", [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
 };
-
-u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
-
-int mem_thread(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
-{
-	sigset_t block, old;
-	int ret;
-
-	sigfillset(&block);
-	pthread_sigmask(SIG_SETMASK, &block, &old);
-	ret = pthread_create(thread, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!ret)
-		pthread_setname_np(*thread, name);
-	return -ret;
-}
 
 u64 used_bytes(struct mem *m)
 {
@@ -112,19 +88,14 @@ static int check_limit(u64 limit, u64 limit_min, struct err *err)
 
 static void init_locks(struct mem *m)
 {
-	pthread_condattr_t attr;
-
 	pthread_mutex_init(&m->birth_lock, NULL);
 	pthread_mutex_init(&m->evict_lock, NULL);
 	pthread_mutex_init(&m->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&m->room, &attr);
-	pthread_cond_init(&m->filled, &attr);
-	pthread_cond_init(&m->wanted, &attr);
-	pthread_cond_init(&m->tick, &attr);
-	pthread_cond_init(&m->snap_room, &attr);
-	pthread_condattr_destroy(&attr);
+	thread_cond_init(&m->room);
+	thread_cond_init(&m->filled);
+	thread_cond_init(&m->wanted);
+	thread_cond_init(&m->tick);
+	thread_cond_init(&m->snap_room);
 }
 
 /* The limit and what follows from it. Under lock, or before there are threads. */

@@ -17,7 +17,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "mm/engine.h"
 
@@ -55,17 +54,6 @@ bool reclaim_fits(struct mem *m, u32 n)
 	return !m->limit || used_bytes(m) + ((u64)n << PAGE_SHIFT) <= m->limit;
 }
 
-/* Wait on @cond, under lock, for at most @ns. */
-static void wait_for(struct mem *m, pthread_cond_t *cond, u64 ns)
-{
-	struct timespec until;
-	u64 at = now_ns() + ns;
-
-	until.tv_sec = (time_t)(at / 1000000000);
-	until.tv_nsec = (long)(at % 1000000000);
-	pthread_cond_timedwait(cond, &m->lock, &until);
-}
-
 /* One try at making room for @n pages. Under lock; returns whether something went. */
 static bool push_out(struct mem *m, u32 n)
 {
@@ -78,7 +66,7 @@ static bool push_out(struct mem *m, u32 n)
 	if (mine)
 		return went;
 	m->nr_waiting++; /* the other evictor says when something went */
-	wait_for(m, &m->room, 2000000);
+	thread_wait(&m->room, &m->lock, 2000000);
 	m->nr_waiting--;
 	return true;
 }
@@ -90,7 +78,7 @@ static void wait_for_room(struct mem *m)
 		mem_tell(m, MEM_EV_LIMIT);
 	}
 	m->nr_waiting++;
-	wait_for(m, &m->room, 20000000);
+	thread_wait(&m->room, &m->lock, 20000000);
 	m->nr_waiting--;
 }
 
@@ -167,7 +155,7 @@ static void *evictor(void *arg)
 			continue;
 		pthread_mutex_lock(&m->lock);
 		if (!atomic_load(&m->stopping))
-			wait_for(m, &m->wanted, STEP_NS);
+			thread_wait(&m->wanted, &m->lock, STEP_NS);
 		pthread_mutex_unlock(&m->lock);
 	}
 	return NULL;
@@ -270,7 +258,7 @@ static void sleep_for(struct mem *m, u64 ns)
 {
 	pthread_mutex_lock(&m->lock);
 	if (!atomic_load(&m->stopping))
-		wait_for(m, &m->tick, ns);
+		thread_wait(&m->tick, &m->lock, ns);
 	pthread_mutex_unlock(&m->lock);
 }
 
@@ -318,11 +306,11 @@ static void *manager(void *arg)
 
 int reclaim_start(struct mem *m, struct err *err)
 {
-	int ret = mem_thread(&m->evictor, "evictor", evictor, m);
+	int ret = thread_start(&m->evictor, "evictor", evictor, m);
 
 	m->has_evictor = !ret;
 	if (!ret) {
-		ret = mem_thread(&m->manager, "manager", manager, m);
+		ret = thread_start(&m->manager, "manager", manager, m);
 		m->has_manager = !ret;
 	}
 	return ret ? err_set(err, ret, "memory engine: cannot start a thread: %s", strerror(-ret))

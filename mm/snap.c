@@ -24,7 +24,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "mm/fill.h"
 #include "mm/image.h"
@@ -247,14 +246,9 @@ static bool is_live(const struct mem *m)
 
 bool snap_ready(struct mem *m, u32 n)
 {
-	struct timespec until;
-	u64 at = now_ns() + 20000000;
-
 	if (!is_live(m) || has_room(m->snap, n) || atomic_load(&m->cut))
 		return true;
-	until.tv_sec = (time_t)(at / 1000000000);
-	until.tv_nsec = (long)(at % 1000000000);
-	pthread_cond_timedwait(&m->snap_room, &m->lock, &until);
+	thread_wait(&m->snap_room, &m->lock, 20000000);
 	return false;
 }
 

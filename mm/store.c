@@ -12,8 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "mm/clock.h"
 #include "mm/inject.h"
 
 /*
@@ -27,14 +27,6 @@ struct copy {
 	struct store_block block;
 	u8 data[PAGE_SIZE];
 };
-
-static u64 now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (u64)ts.tv_sec * 1000000000 + (u64)ts.tv_nsec;
-}
 
 static void count(_Atomic u64 *counter, u64 n)
 {

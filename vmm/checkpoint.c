@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "mm/clock.h"
 #include "mm/image.h"
+#include "mm/thread.h"
 #include "vmm/dirty.h"
 #include "vmm/state.h"
 #include "vmm/vm.h"
@@ -81,27 +81,11 @@ int chain_open_image(struct chain *chain, struct err *err)
 	return chain->image ? 0 : image_open(&chain->image, chain->dir, chain->number, err);
 }
 
-static u64 clock_ns(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
-
 static int start_thread(pthread_t *thread, void *(*fn)(void *), void *arg, struct err *err)
 {
-	sigset_t block, old;
-	int ret;
+	int ret = thread_start(thread, "checkpoint", fn, arg);
 
-	sigfillset(&block);
-	pthread_sigmask(SIG_SETMASK, &block, &old);
-	ret = pthread_create(thread, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (ret)
-		return err_set(err, -ret, "checkpoint: cannot start a thread: %s", strerror(ret));
-	pthread_setname_np(*thread, "checkpoint");
-	return 0;
+	return ret ? err_set(err, ret, "checkpoint: cannot start a thread: %s", strerror(-ret)) : 0;
 }
 
 /* ---- Progress ---- */
@@ -126,12 +110,11 @@ static bool is_cancelled(struct checkpoint *c)
 /* Sleep until @ns (CLOCK_MONOTONIC), or until it is cancelled. */
 static void sleep_until(struct checkpoint *c, u64 ns)
 {
-	struct timespec at = {.tv_sec = (time_t)(ns / 1000000000),
-			      .tv_nsec = (long)(ns % 1000000000)};
+	u64 now;
 
 	pthread_mutex_lock(&c->lock);
-	while (!c->cancelled && clock_ns(CLOCK_MONOTONIC) < ns)
-		pthread_cond_timedwait(&c->wake, &c->lock, &at);
+	while (!c->cancelled && (now = now_ns()) < ns)
+		thread_wait(&c->wake, &c->lock, ns - now);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -160,8 +143,7 @@ static void keep_bandwidth(struct checkpoint *c)
 		return;
 	ns = 1e9 * (double)image_writer_bytes(c->writer) / (double)c->cfg.bandwidth;
 	until = c->started_ns + (u64)MIN(ns, 1e18); /* thirty years */
-	while ((now = clock_ns(CLOCK_MONOTONIC)) + 1000000 < until && !is_cancelled(c) &&
-	       !mem_in_hurry(c->vm->mem))
+	while ((now = now_ns()) + 1000000 < until && !is_cancelled(c) && !mem_in_hurry(c->vm->mem))
 		sleep_until(c, MIN(until, now + LOOK_UP_NS));
 }
 
@@ -188,7 +170,7 @@ static int put_block(void *opaque, page_no no, const struct image_block *block)
  */
 static int take(struct checkpoint *c, bool incremental, struct err *err)
 {
-	u64 since = clock_ns(CLOCK_MONOTONIC), ns;
+	u64 since = now_ns(), ns;
 	int ret;
 
 	vm_freeze(c->vm);
@@ -198,11 +180,11 @@ static int take(struct checkpoint *c, bool incremental, struct err *err)
 	if (!ret)
 		mem_snap_take(c->vm->mem, incremental ? c->chain->dirty : NULL);
 	vm_thaw(c->vm);
-	ns = clock_ns(CLOCK_MONOTONIC) - since;
+	ns = now_ns() - since;
 	pthread_mutex_lock(&c->lock);
 	c->progress.pause_ns = ns;
 	c->progress.worst_ns = MAX(c->progress.worst_ns, ns);
-	c->progress.saved_ns = clock_ns(CLOCK_REALTIME);
+	c->progress.saved_ns = wall_ns();
 	pthread_mutex_unlock(&c->lock);
 	return ret;
 }
@@ -262,7 +244,7 @@ static void note_link(struct checkpoint *c, const struct image_written *written)
 	c->progress.count++;
 	c->progress.pages = written->pages;
 	c->progress.bytes = written->bytes;
-	c->progress.total_ns = clock_ns(CLOCK_MONOTONIC) - c->started_ns;
+	c->progress.total_ns = now_ns() - c->started_ns;
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -276,7 +258,7 @@ static int save_link(struct checkpoint *c, bool incremental, struct err *err)
 	struct image_written written;
 	int ret;
 
-	c->started_ns = clock_ns(CLOCK_MONOTONIC);
+	c->started_ns = now_ns();
 	set_phase(c, CHECKPOINT_PREPARING);
 	ret = image_begin(&c->writer, c->dir, &cfg, err);
 	if (ret)
@@ -347,7 +329,7 @@ static int merger_start(struct merger *m, struct err *err)
 static int save_for_ever(struct checkpoint *c, struct err *err)
 {
 	struct merger merger = {.dir = c->dir};
-	u64 next = clock_ns(CLOCK_MONOTONIC);
+	u64 next = now_ns();
 	bool incremental = c->cfg.incremental;
 	struct err merging;
 	u32 links = 0;
@@ -360,7 +342,7 @@ static int save_for_ever(struct checkpoint *c, struct err *err)
 		if (!ret && links++ % CHAIN_AFTER == 0)
 			ret = merger_start(&merger, err);
 		set_phase(c, CHECKPOINT_WAITING);
-		next = MAX(next + c->cfg.every_ns, clock_ns(CLOCK_MONOTONIC));
+		next = MAX(next + c->cfg.every_ns, now_ns());
 		if (!ret)
 			sleep_until(c, next);
 	}
@@ -404,17 +386,6 @@ static int check_chain(const struct chain *chain, const struct checkpoint_config
 	return 0;
 }
 
-static void init_locks(struct checkpoint *c)
-{
-	pthread_condattr_t attr;
-
-	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->wake, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 static void free_checkpoint(struct checkpoint *c)
 {
 	pthread_cond_destroy(&c->wake);
@@ -439,7 +410,8 @@ int checkpoint_start(struct checkpoint **out, struct vm *vm, struct chain *chain
 		return err_set(err, -ENOMEM, "out of memory");
 	*c = (struct checkpoint){
 		.vm = vm, .chain = chain, .cfg = *cfg, .done = done, .opaque = opaque};
-	init_locks(c);
+	pthread_mutex_init(&c->lock, NULL);
+	thread_cond_init(&c->wake);
 	c->cfg.dir = c->dir = strdup(cfg->dir);
 	c->cfg.machine = c->machine = strdup(cfg->machine);
 	if (!chain->dirty)

@@ -18,9 +18,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "mm/clock.h"
 #include "vmm/launch.h"
 
 struct clones {
@@ -41,14 +41,6 @@ static void on_signal(int sig)
 {
 	if (sig != SIGCHLD)
 		interrupted = 1;
-}
-
-static u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
 }
 
 void clones_name(const struct clones_config *cfg, u32 i, char name[RUNDIR_NAME_MAX + 1])

@@ -9,17 +9,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "mm/clock.h"
 #include "vmm/state_impl.h"
-
-static u64 wall_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
 
 int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
 	       struct state_section *section, struct err *err)
