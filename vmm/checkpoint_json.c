@@ -2,8 +2,7 @@
 /* Contract in checkpoint_json.h. */
 #include "vmm/checkpoint_json.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include "vmm/qmp.h"
 
 static json_t *number(u64 n)
 {
@@ -28,15 +27,7 @@ json_t *checkpoint_json(const struct checkpoint_progress *p)
 
 char *checkpoint_event_line(const struct checkpoint_progress *p, const struct timeval *now)
 {
-	json_t *object = json_pack("{s:{s:I, s:I}, s:s, s:o}", "timestamp", "seconds",
-				   (json_int_t)now->tv_sec, "microseconds",
-				   (json_int_t)now->tv_usec, "event", "X_QUIRE_CHECKPOINT", "data",
-				   checkpoint_json(p));
-	char *text = json_dumps(object, 0), *line = NULL;
+	json_t *data = checkpoint_json(p);
 
-	json_decref(object);
-	if (text && asprintf(&line, "%s\r\n", text) < 0)
-		line = NULL;
-	free(text);
-	return line;
+	return data ? qmp_event("X_QUIRE_CHECKPOINT", data, now) : NULL;
 }

@@ -395,35 +395,38 @@ static void tell_all(struct control *c, const char *line)
 	}
 }
 
-void control_event(struct control *c, enum machine_event event, enum machine_reason reason)
+/* Takes the line over. */
+static void tell_line(struct control *c, char *line)
 {
-	struct timeval now;
-	char *line;
-
-	gettimeofday(&now, NULL);
-	line = qmp_event_line(event, reason, &now);
 	tell_all(c, line);
 	free(line);
+}
+
+static struct timeval now(void)
+{
+	struct timeval t;
+
+	gettimeofday(&t, NULL);
+	return t;
+}
+
+void control_event(struct control *c, enum machine_event event, enum machine_reason reason)
+{
+	const struct timeval at = now();
+
+	tell_line(c, qmp_event_line(event, reason, &at));
 }
 
 void control_memory_event(struct control *c, const struct mem_event *event)
 {
-	struct timeval now;
-	char *line;
+	const struct timeval at = now();
 
-	gettimeofday(&now, NULL);
-	line = memory_event_line(event, &now);
-	tell_all(c, line);
-	free(line);
+	tell_line(c, memory_event_line(event, &at));
 }
 
 void control_checkpoint_event(struct control *c, const struct checkpoint_progress *progress)
 {
-	struct timeval now;
-	char *line;
+	const struct timeval at = now();
 
-	gettimeofday(&now, NULL);
-	line = checkpoint_event_line(progress, &now);
-	tell_all(c, line);
-	free(line);
+	tell_line(c, checkpoint_event_line(progress, &at));
 }

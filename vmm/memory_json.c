@@ -3,9 +3,9 @@
 #include "vmm/memory_json.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "vmm/qmp.h"
 
 #define NS_PER_MS 1000000
 
@@ -190,17 +190,10 @@ const char *memory_event_name(enum mem_event_kind kind)
 
 char *memory_event_line(const struct mem_event *event, const struct timeval *now)
 {
-	json_t *object = json_pack(
-		"{s:{s:I, s:I}, s:s, s:{s:o, s:o, s:o, s:o, s:o}}", "timestamp", "seconds",
-		(json_int_t)now->tv_sec, "microseconds", (json_int_t)now->tv_usec, "event",
-		memory_event_name(event->kind), "data", "limit", number(event->limit), "resident",
-		number(event->resident), "store", number(event->store), "stall", real(event->stall),
-		"faults-per-second", real(event->faults));
-	char *text = json_dumps(object, 0), *line = NULL;
+	json_t *data = json_pack("{s:o, s:o, s:o, s:o, s:o}", "limit", number(event->limit),
+				 "resident", number(event->resident), "store", number(event->store),
+				 "stall", real(event->stall), "faults-per-second",
+				 real(event->faults));
 
-	json_decref(object);
-	if (text && asprintf(&line, "%s\r\n", text) < 0)
-		line = NULL;
-	free(text);
-	return line;
+	return data ? qmp_event(memory_event_name(event->kind), data, now) : NULL;
 }

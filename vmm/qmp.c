@@ -365,6 +365,13 @@ int qmp_receive(struct qmp *q, const char *data, size_t len)
 
 /* ---- Events, and the session's life ---- */
 
+char *qmp_event(const char *name, json_t *data, const struct timeval *now)
+{
+	return to_line(json_pack("{s:{s:I, s:I}, s:s, s:o*}", "timestamp", "seconds",
+				 (json_int_t)now->tv_sec, "microseconds", (json_int_t)now->tv_usec,
+				 "event", name, "data", data));
+}
+
 char *qmp_event_line(enum machine_event event, enum machine_reason reason,
 		     const struct timeval *now)
 {
@@ -384,9 +391,7 @@ char *qmp_event_line(enum machine_event event, enum machine_reason reason,
 	if (kinds[event].has_reason)
 		data = json_pack("{s:b, s:s}", "guest", machine_reason_is_guest(reason), "reason",
 				 machine_reason_name(reason));
-	return to_line(json_pack("{s:{s:I, s:I}, s:s, s:o*}", "timestamp", "seconds",
-				 (json_int_t)now->tv_sec, "microseconds", (json_int_t)now->tv_usec,
-				 "event", kinds[event].name, "data", data));
+	return qmp_event(kinds[event].name, data, now);
 }
 
 int qmp_notify(struct qmp *q, const char *line)

@@ -28,6 +28,7 @@
 #ifndef QUIRE_VMM_QMP_H
 #define QUIRE_VMM_QMP_H
 
+#include <jansson.h>
 #include <sys/time.h>
 
 #include "mm/base.h"
@@ -54,6 +55,12 @@ void qmp_destroy(struct qmp *q);
  * when the session is over, because the client is gone or there is no memory: destroy it then.
  */
 int qmp_receive(struct qmp *q, const char *data, size_t len);
+
+/*
+ * An event as a line: its name, when it was, and its data (taken over; NULL: it has none). The
+ * caller frees it; NULL when there is no memory.
+ */
+char *qmp_event(const char *name, json_t *data, const struct timeval *now);
 
 /*
  * What happened to the machine, as a line that is the same for every client. The caller frees it;
