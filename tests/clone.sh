@@ -17,16 +17,7 @@ if ! { : <>/dev/kvm; } 2>/dev/null; then
 	exit
 fi
 
-# Whoever still holds a lock in our own runtime directory is a guest that this script started.
-clean_up()
-{
-	local lock
-	for lock in "$QUIRE_RUNTIME_DIR"/*.lock; do
-		[ -s "$lock" ] && kill -KILL "$(cat "$lock")" 2>/dev/null
-	done
-	rm -rf "$WORK"
-}
-trap clean_up EXIT
+end_guests_at_exit
 
 # A checkpoint of a guest in the middle of its work, which it would verify at its end.
 image() # DIR MEMORY CPUS APPEND

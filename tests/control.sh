@@ -11,16 +11,7 @@ if [ ! -w /dev/kvm ]; then
 	exit
 fi
 
-# Whoever still holds a lock in our own runtime directory is a guest that this script started.
-clean_up()
-{
-	local lock
-	for lock in "$QUIRE_RUNTIME_DIR"/*.lock; do
-		[ -s "$lock" ] && kill -KILL "$(cat "$lock")" 2>/dev/null
-	done
-	rm -rf "$WORK"
-}
-trap clean_up EXIT
+end_guests_at_exit
 
 ENDLESS='job=verify passes=0 size=4M'
 NEGOTIATE='{"execute": "qmp_capabilities"}'

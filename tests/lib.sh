@@ -80,3 +80,18 @@ finish()
 	printf '\n%d passed, %d failed, %d skipped\n' $nr_passed $nr_failed $nr_skipped
 	[ $nr_failed = 0 ]
 }
+
+# Whoever still holds a lock in our own runtime directory is a guest that this script started.
+end_guests()
+{
+	local lock
+	for lock in "$QUIRE_RUNTIME_DIR"/*.lock; do
+		[ -s "$lock" ] && kill -KILL "$(cat "$lock")" 2>/dev/null
+	done
+	rm -rf "$WORK"
+}
+
+end_guests_at_exit()
+{
+	trap end_guests EXIT
+}
