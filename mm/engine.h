@@ -167,8 +167,8 @@ void mem_tell(struct mem *m, enum mem_event_kind kind);
 /* The guest cannot go on: cut it off and say why. */
 void mem_fail(struct mem *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* From whatever stage to being armed. Called without locks. */
-int mem_come_up(struct mem *m, struct err *err);
+/* From whatever stage to being armed, but not to evicting. Called without locks. */
+int mem_take_charge(struct mem *m, struct err *err);
 
 /* ---- arm.c ---- */
 

@@ -15,6 +15,14 @@
 
 #define BUFFER_SIZE (IMAGE_OUT_SIZE + PAGE_SIZE)
 
+/*
+ * So much of the file may stay in the page cache, for a restore to find; of what goes beyond it
+ * only so much as the device has not written yet. A large copy would push out everything else, and
+ * getting new memory for it costs more than writing it.
+ */
+#define KEPT_CACHED (256 * MiB)
+#define IN_FLIGHT   (32 * MiB)
+
 void *image_map(u64 size)
 {
 	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -73,15 +81,28 @@ static int write_all(struct image_out *out, u64 size)
 	return 0;
 }
 
+/* Have the device begin, and let go of what it should be through with. Hints: both may fail. */
+static void write_back(const struct image_out *out, u64 size)
+{
+	sync_file_range(out->fd, (off_t)out->flushed, (off_t)size, SYNC_FILE_RANGE_WRITE);
+	if (out->flushed >= KEPT_CACHED + IN_FLIGHT) {
+		off_t at = (off_t)(out->flushed - IN_FLIGHT);
+
+		sync_file_range(out->fd, at, IMAGE_OUT_SIZE,
+				SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+					SYNC_FILE_RANGE_WAIT_AFTER);
+		posix_fadvise(out->fd, at, IMAGE_OUT_SIZE, POSIX_FADV_DONTNEED);
+	}
+}
+
 /* Write the first @size bytes of the buffer. */
 static int flush(struct image_out *out, u64 size)
 {
 	out->error = write_all(out, size);
 	if (out->error)
 		return out->error;
-	/* only begins; what cannot be begun is for the end */
 	if (!out->no_sync)
-		sync_file_range(out->fd, (off_t)out->flushed, (off_t)size, SYNC_FILE_RANGE_WRITE);
+		write_back(out, size);
 	out->flushed += size;
 	out->used -= size;
 	memmove(out->buffer, out->buffer + size, out->used);

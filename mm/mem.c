@@ -6,7 +6,7 @@
  * An engine goes through four stages, each at its own time and none twice:
  *
  *	created   nothing but the configuration: a guest without a limit pays nothing
- *	prepared  userfaultfd, descriptors, policy, store and swap file exist     (prepare)
+ *	prepared  userfaultfd, descriptors, policy and store exist                (prepare)
  *	started   the manager and the evictor run; the guest is watched           (start)
  *	armed     guest memory is registered, every page has a state              (mem_arm)
  */
@@ -67,9 +67,14 @@ void mem_fail(struct mem *m, const char *fmt, ...)
 
 /* ---- Birth ---- */
 
+static bool evicts(const struct mem_config *cfg)
+{
+	return cfg->limit || cfg->proactive != MEM_PROACTIVE_OFF;
+}
+
 static bool is_wanted(const struct mem_config *cfg)
 {
-	return cfg->limit || cfg->origin || cfg->proactive != MEM_PROACTIVE_OFF || cfg->trace;
+	return evicts(cfg) || cfg->origin || cfg->trace;
 }
 
 static int check_limit(u64 limit, u64 limit_min, struct err *err)
@@ -110,15 +115,23 @@ static void apply_limit(struct mem *m, u64 limit, u64 limit_min)
 
 static int create_store(struct mem *m, struct err *err)
 {
-	struct swapfile_config swap = {.path = m->cfg.swap};
-	struct store_config cfg = {0};
-	int ret = 0;
+	const struct store_config cfg = {.refuse_raw = m->cfg.no_swap};
 
-	if (!m->cfg.no_swap)
-		ret = swapfile_create(&m->tier, &swap, err);
-	cfg.tier = m->tier;
-	cfg.refuse_raw = m->cfg.no_swap;
-	return ret ? ret : store_create(&m->store, &cfg, err);
+	return store_create(&m->store, &cfg, err);
+}
+
+/* Before anything can be evicted; a guest that is only restored or copied goes without. */
+static int create_tier(struct mem *m, struct err *err)
+{
+	struct swapfile_config swap = {.path = m->cfg.swap};
+	int ret;
+
+	if (m->tier || m->cfg.no_swap)
+		return 0;
+	ret = swapfile_create(&m->tier, &swap, err);
+	if (!ret)
+		store_set_tier(m->store, m->tier);
+	return ret;
 }
 
 static int create_trace(struct mem *m, struct err *err)
@@ -169,6 +182,8 @@ static int prepare(struct mem *m, struct err *err)
 			      "(use --clean compare)");
 	if (!ret)
 		ret = create_store(m, err);
+	if (!ret && evicts(&m->cfg))
+		ret = create_tier(m, err);
 	if (!ret)
 		ret = create_tables(m, err);
 	if (!ret)
@@ -224,22 +239,31 @@ int mem_start(struct mem *m, struct err *err)
 	return ret ? ret : ahead_start(m, err);
 }
 
-/* From whatever stage to being watched. */
-static int watch_it(struct mem *m, struct err *err)
+/* From whatever stage to being watched, and able to evict if that is asked for. */
+static int watch_it(struct mem *m, bool evicting, struct err *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&m->birth_lock);
 	ret = prepare(m, err);
+	if (!ret && evicting)
+		ret = create_tier(m, err);
 	if (!ret)
 		ret = mem_start(m, err);
 	pthread_mutex_unlock(&m->birth_lock);
 	return ret;
 }
 
-int mem_come_up(struct mem *m, struct err *err)
+int mem_take_charge(struct mem *m, struct err *err)
 {
-	int ret = watch_it(m, err);
+	int ret = watch_it(m, false, err);
+
+	return ret ? ret : mem_arm(m, err);
+}
+
+static int come_up(struct mem *m, struct err *err)
+{
+	int ret = watch_it(m, true, err);
 
 	return ret ? ret : mem_arm(m, err);
 }
@@ -313,7 +337,7 @@ int mem_set_limit(struct mem *m, u64 limit, u64 limit_min, struct err *err)
 	int ret = check_limit(limit, limit_min, err);
 
 	if (!ret && limit)
-		ret = watch_it(m, err);
+		ret = watch_it(m, true, err);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&m->lock);
@@ -368,7 +392,7 @@ int mem_set_policy(struct mem *m, const char *name, struct err *err)
 
 int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 {
-	int ret = mode == MEM_PROACTIVE_OFF ? 0 : mem_come_up(m, err);
+	int ret = mode == MEM_PROACTIVE_OFF ? 0 : come_up(m, err);
 
 	if (ret)
 		return ret;
@@ -383,7 +407,7 @@ int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 s64 mem_reclaim(struct mem *m, u64 bytes, struct err *err)
 {
 	u64 pages = MIN(bytes >> PAGE_SHIFT, (u64)UINT32_MAX), went = 0;
-	int ret = mem_come_up(m, err);
+	int ret = come_up(m, err);
 
 	if (ret)
 		return ret;

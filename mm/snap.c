@@ -3,7 +3,8 @@
  * Live copies of guest memory: what mm/mem.h calls a snap. The rule about marks is in snap.h.
  *
  *	ARMING  the guest runs, nothing is saved yet: all pages are marked, little by little. One
- *	        that is changed meanwhile loses its mark and is remembered as touched.
+ *	        that is changed meanwhile loses its mark and is remembered as touched. Those are
+ *	        marked again, until they are few or do not become fewer.
  *	(the instant: vCPUs stand still; touched pages are copied, or marked again if they are many)
  *	LIVE    the guest runs: pages about to change are queued as they were; the saver empties the
  *	        queue, and in between goes through all pages in order and takes those that are
@@ -33,6 +34,10 @@
 #define TAKE_COPIES (POOL - 256)
 #define QUEUE	    4096
 
+/* Touched pages that the instant may as well copy; and how often they are marked again at most. */
+#define TOUCHED_FEW 64
+#define MAX_ROUNDS  4
+
 /* Descriptors looked at, and pages marked or taken, under one hold of the lock. */
 #define ARM_AT_ONCE  1024
 #define SAVE_LOOK    16384
@@ -49,9 +54,11 @@ struct item {
 
 struct snap {
 	enum { SNAP_ARMING, SNAP_LIVE } phase;
-	int error;     /* 0, or why the copy was given up */
-	page_no hand;  /* pages below it are marked (ARMING), or saved (LIVE) */
-	u64 *touched;  /* ARMING: a bit for each page */
+	int error;    /* 0, or why the copy was given up */
+	page_no hand; /* pages below it are marked (ARMING), or saved (LIVE) */
+	u64 *touched; /* ARMING: a bit for each page changed since it was marked */
+	u64 *again;   /* the pages touched in the round before, once there was one */
+	u32 nr_touched, rounds;
 	u32 first, nr; /* of the queue */
 	struct item queue[QUEUE];
 	u32 nr_free;
@@ -108,10 +115,37 @@ static void mark(struct mem *m, page_no no, struct stretch *stretch)
 
 /* ---- Birth ---- */
 
+static void snap_free(struct snap *s)
+{
+	if (!s)
+		return;
+	free(s->touched);
+	free(s->again);
+	free(s->pool);
+	free(s);
+}
+
+static struct snap *snap_new(u32 nr_pages)
+{
+	struct snap *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->touched = calloc(nr_pages / 64 + 1, sizeof(u64));
+	s->again = calloc(nr_pages / 64 + 1, sizeof(u64));
+	s->pool = aligned_alloc(PAGE_SIZE, (size_t)POOL * PAGE_SIZE);
+	for (u32 i = 0; i < POOL; i++)
+		s->free[s->nr_free++] = (u16)i;
+	if (s->touched && s->again && s->pool)
+		return s;
+	snap_free(s);
+	return NULL;
+}
+
 int mem_snap_begin(struct mem *m, struct err *err)
 {
 	struct snap *s;
-	int ret = mem_come_up(m, err);
+	int ret = mem_take_charge(m, err);
 
 	if (ret)
 		return ret;
@@ -120,21 +154,9 @@ int mem_snap_begin(struct mem *m, struct err *err)
 			err, -EOPNOTSUPP,
 			"this kernel cannot write-protect shared memory (Linux 5.19 or newer "
 			"is needed)");
-	s = calloc(1, sizeof(*s));
-	if (s) {
-		s->touched = calloc(m->pages.nr / 64 + 1, sizeof(u64));
-		s->pool = aligned_alloc(PAGE_SIZE, (size_t)POOL * PAGE_SIZE);
-	}
-	if (!s || !s->touched || !s->pool) {
-		if (s) {
-			free(s->touched);
-			free(s->pool);
-		}
-		free(s);
+	s = snap_new(m->pages.nr);
+	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
-	}
-	for (u32 i = 0; i < POOL; i++)
-		s->free[s->nr_free++] = (u16)i;
 	pthread_mutex_lock(&m->lock);
 	ASSERT(!m->snap);
 	m->snap = s;
@@ -144,8 +166,14 @@ int mem_snap_begin(struct mem *m, struct err *err)
 
 /* ---- Before the instant ---- */
 
+static bool has_bit(const u64 *bits, page_no no)
+{
+	return bits[no / 64] >> no % 64 & 1;
+}
+
 static void touch(struct snap *s, page_no no)
 {
+	s->nr_touched += !has_bit(s->touched, no);
 	s->touched[no / 64] |= (u64)1 << no % 64;
 }
 
@@ -169,6 +197,34 @@ static void arm_one(struct mem *m, page_no no, struct stretch *stretch)
 	}
 }
 
+/* All are marked. Whether those touched meanwhile are worth another round, which is begun. */
+static bool next_round(struct mem *m)
+{
+	struct snap *s = m->snap;
+	u64 *touched = s->touched;
+
+	if (s->nr_touched <= TOUCHED_FEW || ++s->rounds > MAX_ROUNDS)
+		return false;
+	s->touched = s->again;
+	s->again = touched;
+	memset(s->touched, 0, (m->pages.nr / 64 + 1) * sizeof(u64));
+	s->nr_touched = 0;
+	s->hand = 0;
+	return true;
+}
+
+/* Whether the page under the hand is to be marked. A word that has none is passed over. */
+static bool is_wanted(struct mem *m, const u64 *pages)
+{
+	struct snap *s = m->snap;
+
+	if (!pages)
+		return true;
+	if (!pages[s->hand / 64])
+		s->hand = MIN(s->hand | 63, m->pages.nr - 1);
+	return has_bit(pages, s->hand);
+}
+
 bool mem_snap_arm(struct mem *m, const u64 *pages)
 {
 	struct stretch stretch = {.mem = m, .mode = UFFD_PROTECTED};
@@ -176,11 +232,13 @@ bool mem_snap_arm(struct mem *m, const u64 *pages)
 	bool more;
 
 	pthread_mutex_lock(&m->lock);
+	if (s->rounds)
+		pages = s->again;
 	for (u32 i = 0; i < ARM_AT_ONCE && s->hand < m->pages.nr; i++, s->hand++)
-		if (!pages || pages[s->hand / 64] >> s->hand % 64 & 1)
+		if (is_wanted(m, pages))
 			arm_one(m, s->hand, &stretch);
 	stretch_end(&stretch);
-	more = s->hand < m->pages.nr && !s->error;
+	more = (s->hand < m->pages.nr || next_round(m)) && !s->error;
 	pthread_mutex_unlock(&m->lock);
 	return more;
 }
@@ -534,7 +592,5 @@ void mem_snap_end(struct mem *m)
 	pthread_mutex_unlock(&m->lock);
 	if (!clean)
 		unmark_all(m);
-	free(s->touched);
-	free(s->pool);
-	free(s);
+	snap_free(s);
 }

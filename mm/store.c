@@ -525,6 +525,14 @@ out_store:
 	return ret;
 }
 
+void store_set_tier(struct store *store, struct tier *tier)
+{
+	pthread_mutex_lock(&store->lock);
+	ASSERT(!store->tier && !store->blocks);
+	store->tier = tier;
+	pthread_mutex_unlock(&store->lock);
+}
+
 void store_destroy(struct store *store)
 {
 	if (!store)

@@ -39,7 +39,7 @@ struct store_config {
 	 * bytes; 0 means the default.
 	 */
 	u32 threshold;
-	struct tier *tier; /* the tier below, or NULL; the store does not own it */
+	struct tier *tier; /* the tier below, or NULL: none, or not yet */
 	bool refuse_raw;   /* store_put() gives -E2BIG for what does not compress */
 };
 
@@ -61,6 +61,9 @@ struct store_stats {
 };
 
 int store_create(struct store **out, const struct store_config *cfg, struct err *err);
+
+/* A store that has none gets a tier, before the first store_put(). */
+void store_set_tier(struct store *store, struct tier *tier);
 
 /* Every id dies with it. NULL is allowed. */
 void store_destroy(struct store *store);

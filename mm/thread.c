@@ -2,21 +2,43 @@
 /* Threads and waiting. Contract in thread.h. */
 #include "mm/thread.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "mm/clock.h"
 
+struct birth {
+	const char *name;
+	void *(*fn)(void *);
+	void *arg;
+};
+
+/* A thread names itself by one system call; another would go through three of procfs. */
+static void *begin(void *arg)
+{
+	struct birth birth = *(struct birth *)arg;
+
+	free(arg);
+	pthread_setname_np(pthread_self(), birth.name);
+	return birth.fn(birth.arg);
+}
+
 int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
 {
+	struct birth *birth = malloc(sizeof(*birth));
 	sigset_t block, old;
 	int ret;
 
+	if (!birth)
+		return -ENOMEM;
+	*birth = (struct birth){name, fn, arg};
 	sigfillset(&block);
 	pthread_sigmask(SIG_SETMASK, &block, &old);
-	ret = pthread_create(thread, NULL, fn, arg);
+	ret = pthread_create(thread, NULL, begin, birth);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!ret)
-		pthread_setname_np(*thread, name);
+	if (ret)
+		free(birth);
 	return -ret;
 }
 

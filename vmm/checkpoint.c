@@ -211,7 +211,7 @@ static int arm(struct checkpoint *c, bool incremental, struct err *err)
 	while (!ret && mem_snap_arm(c->vm->mem, pages))
 		if (is_cancelled(c))
 			ret = err_set(err, -ECANCELED, "cancelled");
-	return ret;
+	return ret ? ret : dirty_harvest(c->vm, c->chain->dirty, err);
 }
 
 static int save_memory(struct checkpoint *c, bool incremental, struct err *err)

@@ -103,9 +103,9 @@ int dirty_start_early(struct vm *vm, struct err *err)
 	return 0;
 }
 
-static int harvest_slot(struct vm *vm, u32 i, u64 *into, u64 *bits)
+static int harvest_slot(struct vm *vm, u32 i, u64 *into)
 {
-	u64 nr = slot_pages(space_slot(vm->space, i));
+	u64 nr = slot_pages(space_slot(vm->space, i)), *bits = vm->dirty_bits;
 	struct kvm_dirty_log log = {.slot = i, .dirty_bitmap = bits};
 	int ret = kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
 	bool any = false;
@@ -119,13 +119,15 @@ static int harvest_slot(struct vm *vm, u32 i, u64 *into, u64 *bits)
 
 int dirty_harvest(struct vm *vm, u64 *pages, struct err *err)
 {
-	u64 *bits = calloc(dirty_words(vm), sizeof(u64));
-	int ret = bits ? 0 : -ENOMEM;
+	int ret;
 
+	/* kept: getting memory costs more than all the rest, while vCPUs stand still */
+	if (!vm->dirty_bits)
+		vm->dirty_bits = malloc(dirty_words(vm) * sizeof(u64));
+	ret = vm->dirty_bits ? 0 : -ENOMEM;
 	for (u32 i = 0; i < space_nr_slots(vm->space) && !ret; i++)
-		ret = harvest_slot(vm, i, pages + space_slot(vm->space, i)->offset / PAGE_SIZE / 64,
-				   bits);
-	free(bits);
+		ret = harvest_slot(vm, i,
+				   pages + space_slot(vm->space, i)->offset / PAGE_SIZE / 64);
 	if (!ret && vm->mem)
 		ret = mem_take_written(vm->mem, pages);
 	return ret ? fail(ret, err) : 0;

@@ -114,21 +114,49 @@ static bool is_wall_clock(u32 index)
 	return index == 0x11 || index == 0x4b564d00; /* MSR_KVM_WALL_CLOCK, _NEW */
 }
 
-/* Found out once: which can be read. The deadline is moved to the end. */
+/*
+ * Move the indices of those that can be read to the front; how many, or -errno. KVM stops at the
+ * first that cannot: asking for all that are left, again and again, is a call for each of those few
+ * and not for each register (vCPUs stand still meanwhile).
+ */
+static int readable_msrs(int fd, u32 *indices, u32 n)
+{
+	struct kvm_msr_entry *e = calloc(n, sizeof(*e));
+	u32 at = 0;
+
+	if (!e)
+		return -ENOMEM;
+	for (u32 i = 0; i < n; i++)
+		e[i].index = indices[i];
+	for (u32 i = 0; i < n;) {
+		int got = msrs_io(fd, KVM_GET_MSRS, e + i, n - i);
+
+		if (got < 0) {
+			free(e);
+			return got;
+		}
+		for (u32 end = i + (u32)got; i < end; i++)
+			indices[at++] = e[i].index;
+		i++; /* this one cannot be read, or there is none */
+	}
+	free(e);
+	return (int)at;
+}
+
+/* Found out once: which are saved. The deadline is moved to the end. */
 static int learn_msrs(struct vm *vm, int fd)
 {
 	u32 *indices = NULL, n = 0, at = 0;
 	bool deadline = false;
 	int ret = list_msrs(vm, &indices, &n);
 
-	for (u32 i = 0; i < n && ret >= 0; i++) {
-		struct kvm_msr_entry e = {.index = indices[i]};
-
-		ret = msrs_io(fd, KVM_GET_MSRS, &e, 1);
-		if (ret == 1 && e.index == MSR_TSC_DEADLINE)
+	if (ret >= 0)
+		ret = readable_msrs(fd, indices, n);
+	for (int i = 0; i < ret; i++) {
+		if (indices[i] == MSR_TSC_DEADLINE)
 			deadline = true;
-		else if (ret == 1 && !is_wall_clock(e.index))
-			indices[at++] = e.index;
+		else if (!is_wall_clock(indices[i]))
+			indices[at++] = indices[i];
 	}
 	if (ret < 0) {
 		free(indices);

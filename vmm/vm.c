@@ -374,6 +374,7 @@ void vm_destroy(struct vm *vm)
 		close(vm->kvm_fd);
 	mem_destroy(vm->mem);
 	free(vm->msrs);
+	free(vm->dirty_bits);
 	space_destroy(vm->space);
 	pthread_cond_destroy(&vm->changed);
 	pthread_mutex_destroy(&vm->lock);

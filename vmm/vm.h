@@ -90,6 +90,7 @@ struct vm {
 	u32 *msrs;    /* that this host lets be saved; found out by the first save */
 	u32 nr_msrs;
 	bool logs_dirty; /* dirty_start() has been */
+	u64 *dirty_bits; /* a bit for each page, as KVM gives them; of dirty.c alone */
 	struct vcpu *vcpus[VM_MAX_CPUS];
 	unsigned int nr_vcpus; /* created so far */
 
