@@ -98,3 +98,24 @@ int codec_unpack(const void *in, u32 size, void *page)
 	fill_words(bytes + len, WORDS - (u32)len / sizeof(last), last);
 	return 0;
 }
+
+int codec_open(const struct codec_block *block, void *page)
+{
+	struct codec_sum sum;
+	int ret = 0;
+
+	if (block->kind == CODEC_PATTERN) {
+		codec_fill(page, block->value);
+		return 0;
+	}
+	if (block->kind == CODEC_PACKED)
+		ret = codec_unpack(block->data, block->size, page);
+	else if (block->kind == CODEC_RAW && block->size == PAGE_SIZE)
+		memcpy(page, block->data, PAGE_SIZE);
+	else
+		ret = -EBADMSG;
+	if (ret)
+		return ret;
+	sum = codec_sum(page);
+	return codec_sum_equal(&sum, &block->sum) ? 0 : -EBADMSG;
+}

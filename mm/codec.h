@@ -25,6 +25,23 @@ static inline bool codec_sum_equal(const struct codec_sum *a, const struct codec
 		 (a->word[3] ^ b->word[3]));
 }
 
+/* How contents are kept. The numbers are part of the formats in docs/FORMATS.md. */
+enum codec_kind {
+	CODEC_NONE,    /* they are not here */
+	CODEC_PATTERN, /* one value of 8 bytes repeated; zero is one of them */
+	CODEC_PACKED,  /* what codec_pack() made of them */
+	CODEC_RAW,     /* 4096 bytes as they are */
+};
+
+/* Contents of a page as they are kept, wherever that is: store, image, stream. */
+struct codec_block {
+	enum codec_kind kind;
+	u32 size;	      /* of data: 1 to 4096; 0 for a pattern */
+	u64 value;	      /* of a pattern, else 0 */
+	struct codec_sum sum; /* of the page's 4096 bytes; zeros for a pattern */
+	const void *data;
+};
+
 /* Whether the page is one value of 8 bytes repeated; *@value is set if so. */
 bool codec_pattern(const void *page, u64 *value);
 
@@ -42,5 +59,11 @@ u32 codec_pack(const void *page, void *out, u32 max);
  * page is written. -EBADMSG: it is not the compressed form of a page; @page holds garbage.
  */
 int codec_unpack(const void *in, u32 size, void *page);
+
+/*
+ * The page that @block holds. -EBADMSG: its kind or size are none, it cannot be decompressed, or
+ * what comes out does not have its checksum; @page holds garbage.
+ */
+int codec_open(const struct codec_block *block, void *page);
 
 #endif

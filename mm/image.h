@@ -39,23 +39,6 @@
 #define IMAGE_MAX_STATE	 ((u32)(256 * MiB))
 #define IMAGE_MAX_CONFIG ((u32)MiB)
 
-/* How the contents of a page are kept. */
-enum image_kind {
-	IMAGE_NONE,    /* this link does not have the page */
-	IMAGE_PATTERN, /* one value of 8 bytes repeated; zero is one of them */
-	IMAGE_BLOCK,   /* what codec_pack() made of it */
-	IMAGE_RAW,     /* 4096 bytes as they are */
-};
-
-/* Contents of a page as they are kept, wherever that is: a page of the store is one too. */
-struct image_block {
-	enum image_kind kind;
-	u32 size;	      /* of data: 1 to 4096; 0 for a pattern */
-	u64 value;	      /* of a pattern */
-	struct codec_sum sum; /* of the page's 4096 bytes; not looked at where a pattern is put */
-	const void *data;
-};
-
 /* ---- Writing ---- */
 
 struct image_writer;
@@ -93,7 +76,7 @@ int image_begin(struct image_writer **out, const char *dir, const struct image_w
  * image_commit() returns it.
  */
 int image_put(struct image_writer *w, page_no no, const void *page);
-int image_put_block(struct image_writer *w, page_no no, const struct image_block *block);
+int image_put_block(struct image_writer *w, page_no no, const struct codec_block *block);
 
 /* Bytes written to the file so far, for progress and for whoever limits the rate. */
 u64 image_writer_bytes(const struct image_writer *w);
@@ -141,7 +124,7 @@ int image_read(struct image *image, page_no no, u32 n, void *pages, struct err *
  * The same as it is kept, not unpacked; its checksum is not verified. @room has 4096 bytes, where
  * @block->data may point. A page that no link has is a pattern of zeros.
  */
-int image_read_block(struct image *image, page_no no, struct image_block *block, void *room,
+int image_read_block(struct image *image, page_no no, struct codec_block *block, void *room,
 		     struct err *err);
 
 /* Whether the page that was opened as @no has exactly these contents (by its 128-bit checksum). */

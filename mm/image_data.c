@@ -18,7 +18,7 @@ void image_batch_add(struct image_batch *b, struct image_link *link, page_no no,
 
 static bool has_data(const struct image_want *w)
 {
-	return w->link && image_place_kind(w->entry.place) != IMAGE_PATTERN;
+	return w->link && image_place_kind(w->entry.place) != CODEC_PATTERN;
 }
 
 /* How many of @want, from the first on, one read can fetch; *@size: of what. */
@@ -39,13 +39,13 @@ static u32 run_length(const struct image_want *want, u32 n, u64 *size)
 	return i;
 }
 
-static void describe(const struct image_want *w, struct image_block *block, const u8 *data)
+static void describe(const struct image_want *w, struct codec_block *block, const u8 *data)
 {
-	*block = (struct image_block){.kind = IMAGE_PATTERN};
+	*block = (struct codec_block){.kind = CODEC_PATTERN};
 	if (!w->link)
 		return;
 	block->kind = image_place_kind(w->entry.place);
-	if (block->kind == IMAGE_PATTERN) {
+	if (block->kind == CODEC_PATTERN) {
 		block->value = image_entry_value(&w->entry);
 		return;
 	}
@@ -54,7 +54,7 @@ static void describe(const struct image_want *w, struct image_block *block, cons
 	block->data = data;
 }
 
-int image_fetch(const struct image_want *want, u32 n, struct image_block *block, u8 *data,
+int image_fetch(const struct image_want *want, u32 n, struct codec_block *block, u8 *data,
 		struct err *err)
 {
 	const u8 *next = data;
@@ -79,24 +79,11 @@ int image_fetch(const struct image_want *want, u32 n, struct image_block *block,
 	return 0;
 }
 
-int image_unpack(const struct image_want *want, const struct image_block *block, void *page,
+int image_unpack(const struct image_want *want, const struct codec_block *block, void *page,
 		 struct err *err)
 {
-	struct codec_sum sum;
-	int ret = 0;
+	int ret = codec_open(block, page);
 
-	if (block->kind == IMAGE_PATTERN) {
-		codec_fill(page, block->value);
-		return 0;
-	}
-	if (block->kind == IMAGE_RAW)
-		memcpy(page, block->data, PAGE_SIZE);
-	else
-		ret = codec_unpack(block->data, block->size, page);
-	if (!ret) {
-		sum = codec_sum(page);
-		ret = codec_sum_equal(&sum, &block->sum) ? 0 : -EBADMSG;
-	}
 	if (!ret)
 		return 0;
 	return err_set(err, ret,

@@ -91,14 +91,14 @@ _Static_assert(sizeof(struct image_footer) == 120, "the format");
 #define IMAGE_KIND_SHIFT  62
 #define IMAGE_MAX_OFFSET  ((u64)1 << IMAGE_OFFSET_BITS)
 
-static inline u64 image_place(enum image_kind kind, u64 at, u32 size)
+static inline u64 image_place(enum codec_kind kind, u64 at, u32 size)
 {
 	return (u64)kind << IMAGE_KIND_SHIFT | (u64)size << IMAGE_OFFSET_BITS | at;
 }
 
-static inline enum image_kind image_place_kind(u64 place)
+static inline enum codec_kind image_place_kind(u64 place)
 {
-	return (enum image_kind)(place >> IMAGE_KIND_SHIFT);
+	return (enum codec_kind)(place >> IMAGE_KIND_SHIFT);
 }
 
 static inline u64 image_place_at(u64 place)
@@ -114,7 +114,7 @@ static inline u32 image_place_size(u64 place)
 static inline struct image_entry image_pattern_entry(u64 value)
 {
 	return (struct image_entry){
-		.place = image_place(IMAGE_PATTERN, 0, 0),
+		.place = image_place(CODEC_PATTERN, 0, 0),
 		.sum = {{(u32)value, (u32)(value >> 32), 0, 0}},
 	};
 }

@@ -285,15 +285,15 @@ int image_link_config(const struct image_link *link, char **config, struct err *
 
 static bool entry_sane(const struct image_link *link, const struct image_entry *e)
 {
-	enum image_kind kind = image_place_kind(e->place);
+	enum codec_kind kind = image_place_kind(e->place);
 	u64 at = image_place_at(e->place), limit = link->footer.size - sizeof(link->footer);
 	u32 size = image_place_size(e->place);
 
-	if (e->place != image_place(kind, at, size) || kind == IMAGE_NONE)
+	if (e->place != image_place(kind, at, size) || kind == CODEC_NONE)
 		return false;
-	if (kind == IMAGE_PATTERN)
+	if (kind == CODEC_PATTERN)
 		return !at && !size && !e->sum.word[2] && !e->sum.word[3];
-	return size && (kind == IMAGE_RAW ? size == PAGE_SIZE : size <= PAGE_SIZE) &&
+	return size && (kind == CODEC_RAW ? size == PAGE_SIZE : size <= PAGE_SIZE) &&
 	       range_fits(at, size, limit);
 }
 

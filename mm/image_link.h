@@ -90,7 +90,7 @@ struct image_want {
 struct image_batch {
 	u32 n;
 	struct image_want want[IMAGE_BATCH];
-	struct image_block block[IMAGE_BATCH]; /* its data lies in data */
+	struct codec_block block[IMAGE_BATCH]; /* its data lies in data */
 	u8 data[IMAGE_BATCH * PAGE_SIZE];
 };
 
@@ -102,11 +102,11 @@ void image_batch_add(struct image_batch *b, struct image_link *link, page_no no,
  * Read what is wanted, neighbours in the file at once: fills the @n blocks. @data has room for @n
  * pages. The sum of a pattern's block is not set.
  */
-int image_fetch(const struct image_want *want, u32 n, struct image_block *block, u8 *data,
+int image_fetch(const struct image_want *want, u32 n, struct codec_block *block, u8 *data,
 		struct err *err);
 
 /* Unpack a block that was fetched, and check it. */
-int image_unpack(const struct image_want *want, const struct image_block *block, void *page,
+int image_unpack(const struct image_want *want, const struct codec_block *block, void *page,
 		 struct err *err);
 
 #endif

@@ -106,7 +106,7 @@ static bool has_contents(struct image_writer *w, const struct image_entry *e, co
 
 	if (image_out_read(&w->out, image_place_at(e->place), image_place_size(e->place), kept))
 		return false;
-	if (image_place_kind(e->place) == IMAGE_RAW)
+	if (image_place_kind(e->place) == CODEC_RAW)
 		return !memcmp(kept, page, PAGE_SIZE);
 	return !codec_unpack(kept, image_place_size(e->place), there) &&
 	       !memcmp(there, page, PAGE_SIZE);
@@ -114,7 +114,7 @@ static bool has_contents(struct image_writer *w, const struct image_entry *e, co
 
 /* The same for contents that are packed, too; mostly they were packed alike. */
 static bool has_packed(struct image_writer *w, const struct image_entry *e,
-		       const struct image_block *b)
+		       const struct codec_block *b)
 {
 	u8 page[PAGE_SIZE];
 
@@ -122,7 +122,7 @@ static bool has_packed(struct image_writer *w, const struct image_entry *e,
 	    !image_out_read(&w->out, image_place_at(e->place), b->size, page) &&
 	    !memcmp(page, b->data, b->size))
 		return true;
-	if (b->kind == IMAGE_RAW)
+	if (b->kind == CODEC_RAW)
 		return has_contents(w, e, b->data);
 	return !codec_unpack(b->data, b->size, page) && has_contents(w, e, page);
 }
@@ -157,7 +157,7 @@ static int put_shared(struct image_writer *w, page_no no, const struct image_ent
 }
 
 /* A page whose data comes next in the file. */
-static int put_own(struct image_writer *w, page_no no, enum image_kind kind, u32 size,
+static int put_own(struct image_writer *w, page_no no, enum codec_kind kind, u32 size,
 		   const struct codec_sum *sum)
 {
 	struct image_entry entry = {
@@ -166,7 +166,7 @@ static int put_own(struct image_writer *w, page_no no, enum image_kind kind, u32
 	};
 
 	set_entry(w, no, &entry);
-	w->total.raw += kind == IMAGE_RAW;
+	w->total.raw += kind == CODEC_RAW;
 	if (remember(w, no, sum)) {
 		w->out.error = -ENOMEM;
 		return -ENOMEM;
@@ -192,22 +192,22 @@ int image_put(struct image_writer *w, page_no no, const void *page)
 		return put_shared(w, no, known);
 	size = codec_pack(page, image_out_room(&w->out), MAX_BLOCK);
 	if (size)
-		return put_own(w, no, IMAGE_BLOCK, size, &sum);
+		return put_own(w, no, CODEC_PACKED, size, &sum);
 	memcpy(image_out_room(&w->out), page, PAGE_SIZE);
-	return put_own(w, no, IMAGE_RAW, PAGE_SIZE, &sum);
+	return put_own(w, no, CODEC_RAW, PAGE_SIZE, &sum);
 }
 
-int image_put_block(struct image_writer *w, page_no no, const struct image_block *b)
+int image_put_block(struct image_writer *w, page_no no, const struct codec_block *b)
 {
 	const struct image_entry *known;
 
 	ASSERT(no < w->header.nr_pages);
 	if (w->out.error)
 		return w->out.error;
-	if (b->kind == IMAGE_PATTERN)
+	if (b->kind == CODEC_PATTERN)
 		return put_pattern(w, no, b->value);
-	ASSERT((b->kind == IMAGE_BLOCK && b->size - 1 < PAGE_SIZE) ||
-	       (b->kind == IMAGE_RAW && b->size == PAGE_SIZE));
+	ASSERT((b->kind == CODEC_PACKED && b->size - 1 < PAGE_SIZE) ||
+	       (b->kind == CODEC_RAW && b->size == PAGE_SIZE));
 	known = look_up(w, &b->sum);
 	if (known && has_packed(w, known, b))
 		return put_shared(w, no, known);

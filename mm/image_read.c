@@ -102,13 +102,13 @@ int image_is_zero(struct image *image, page_no no, struct err *err)
 
 	if (ret)
 		return ret;
-	return image_place_kind(want.entry.place) == IMAGE_PATTERN &&
+	return image_place_kind(want.entry.place) == CODEC_PATTERN &&
 	       !image_entry_value(&want.entry);
 }
 
 static int read_one(struct image *image, page_no no, void *page, struct err *err)
 {
-	struct image_block block;
+	struct codec_block block;
 	struct image_want want;
 	u8 data[PAGE_SIZE];
 	int ret = find(image, no, &want, err);
@@ -153,7 +153,7 @@ int image_read(struct image *image, page_no no, u32 n, void *pages, struct err *
 	return ret;
 }
 
-int image_read_block(struct image *image, page_no no, struct image_block *block, void *room,
+int image_read_block(struct image *image, page_no no, struct codec_block *block, void *room,
 		     struct err *err)
 {
 	struct image_want want;
@@ -162,7 +162,7 @@ int image_read_block(struct image *image, page_no no, struct image_block *block,
 
 	if (!ret)
 		ret = image_fetch(&want, 1, block, room, err);
-	if (ret || block->kind != IMAGE_PATTERN)
+	if (ret || block->kind != CODEC_PATTERN)
 		return ret;
 	block->sum = image->zero_sum;
 	if (block->value) {
@@ -180,7 +180,7 @@ bool image_same(struct image *image, page_no no, const void *page)
 
 	if (find(image, no, &want, NULL))
 		return false;
-	if (image_place_kind(want.entry.place) == IMAGE_PATTERN)
+	if (image_place_kind(want.entry.place) == CODEC_PATTERN)
 		return codec_pattern(page, &value) && value == image_entry_value(&want.entry);
 	sum = codec_sum(page);
 	return codec_sum_equal(&sum, &want.entry.sum);

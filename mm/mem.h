@@ -33,7 +33,7 @@
 struct mem;
 struct space;
 struct image;
-struct image_block;
+struct codec_block;
 
 /* By how much resident pages plus the store may exceed the limit, in bytes. */
 #define MEM_SLACK (2 * MiB)
@@ -230,7 +230,7 @@ int mem_take_written(struct mem *mem, u64 *pages);
 struct mem_snap_sink {
 	void *opaque;
 	int (*page)(void *opaque, page_no no, const void *page);
-	int (*block)(void *opaque, page_no no, const struct image_block *block);
+	int (*block)(void *opaque, page_no no, const struct codec_block *block);
 };
 
 int mem_snap_begin(struct mem *mem, struct err *err);

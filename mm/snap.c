@@ -470,28 +470,16 @@ static bool next_batch(struct mem *m, struct batch *b, int *ret)
 static int emit_stored(struct mem *m, const struct mem_snap_sink *sink, const struct item *item,
 		       void *room)
 {
-	struct store_block stored;
-	struct image_block block;
-	int ret = store_export(m->store, item->at, &stored, room);
+	struct codec_block block;
+	int ret = store_export(m->store, item->at, &block, room);
 
-	if (ret)
-		return ret;
-	block = (struct image_block){
-		.kind = stored.kind == STORE_BLOCK_PATTERN  ? IMAGE_PATTERN
-			: stored.kind == STORE_BLOCK_PACKED ? IMAGE_BLOCK
-							    : IMAGE_RAW,
-		.size = stored.size,
-		.value = stored.value,
-		.sum = stored.sum,
-		.data = room,
-	};
-	return sink->block(sink->opaque, item->no, &block);
+	return ret ? ret : sink->block(sink->opaque, item->no, &block);
 }
 
 static int emit_origin(struct mem *m, const struct mem_snap_sink *sink, const struct item *item,
 		       void *room, struct err *err)
 {
-	struct image_block block;
+	struct codec_block block;
 	int ret = image_read_block(m->cfg.origin, item->no, &block, room, err);
 
 	return ret ? ret : sink->block(sink->opaque, item->no, &block);

@@ -22,12 +22,6 @@
  */
 #define THRESHOLD ((u32)PAGE_SIZE * 7 / 8)
 
-/* Compressed or raw bytes on their way out of the store, and what they must turn out to be. */
-struct copy {
-	struct store_block block;
-	u8 data[PAGE_SIZE];
-};
-
 static void count(_Atomic u64 *counter, u64 n)
 {
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
@@ -122,30 +116,11 @@ void store_leave_pool(struct store *store, struct entry *e)
 		store->blocks--;
 }
 
-/* Decompress and compare with the checksum. */
-static int decode(const struct copy *copy, void *page)
-{
-	struct codec_sum sum;
-	int ret = 0;
-
-	/*
-	 * cppcheck-suppress ctuuninitvar ; both callers fill it under the lock before they are here
-	 */
-	if (copy->block.size == PAGE_SIZE)
-		memcpy(page, copy->data, PAGE_SIZE);
-	else
-		ret = codec_unpack(copy->data, copy->block.size, page);
-	if (ret)
-		return ret;
-	sum = codec_sum(page);
-	return codec_sum_equal(&sum, &copy->block.sum) ? 0 : -EBADMSG;
-}
-
 /* One more reference to an entry that exists and holds the same bytes, or STORE_NONE. */
 static store_id share(struct store *store, const struct codec_sum *sum, const void *page)
 {
-	u8 found[PAGE_SIZE];
-	struct copy copy;
+	u8 found[PAGE_SIZE], room[PAGE_SIZE];
+	struct codec_block block;
 	struct entry *e;
 	store_id id;
 
@@ -156,14 +131,13 @@ static store_id share(struct store *store, const struct codec_sum *sum, const vo
 		e->refs++; /* it stays while we look */
 		e->young = 1;
 		store->refs++;
-		copy.block.sum = e->sum;
-		copy.block.size = entry_size(e);
-		store_copy_out(store, e, copy.data);
+		block = store_describe(e, room);
+		store_copy_out(store, e, room);
 	}
 	pthread_mutex_unlock(&store->lock);
 	if (!id)
 		return STORE_NONE;
-	if (!decode(&copy, found) && !memcmp(found, page, PAGE_SIZE))
+	if (!codec_open(&block, found) && !memcmp(found, page, PAGE_SIZE))
 		return id;
 	/* Damaged, or the first collision of a 128-bit checksum: either way not to be relied on. */
 	store_drop(store, id);
@@ -248,17 +222,15 @@ int store_put(struct store *store, const void *page, store_id *id)
 int store_get(struct store *store, store_id id, void *page)
 {
 	u64 start = now_ns();
-	struct copy copy;
-	int ret = store_fetch(store, id, true, &copy.block, copy.data);
+	struct codec_block block;
+	u8 room[PAGE_SIZE];
+	int ret = store_fetch(store, id, true, &block, room);
 
-	if (!ret && copy.block.kind == STORE_BLOCK_PATTERN) {
-		codec_fill(page, copy.block.value);
-	} else if (!ret) {
-		/* The last byte of a block is the last byte of the page: this is always noticed. */
-		if (inject(INJECT_STORE_CORRUPT))
-			copy.data[copy.block.size - 1] ^= 1;
-		ret = decode(&copy, page);
-	}
+	/* The last byte of a block is the last byte of the page: this is always noticed. */
+	if (!ret && block.size && inject(INJECT_STORE_CORRUPT))
+		room[block.size - 1] ^= 1;
+	if (!ret)
+		ret = codec_open(&block, page);
 	count(&store->get_ns, now_ns() - start);
 	count(&store->gets, 1);
 	return ret;
@@ -275,25 +247,24 @@ static bool same_pattern(const struct codec_sum *sum, const void *page)
 static bool same_contents(struct store *store, store_id id, const void *page)
 {
 	struct codec_sum sum = codec_sum(page);
-	u8 found[PAGE_SIZE];
-	struct copy copy;
+	u8 found[PAGE_SIZE], room[PAGE_SIZE];
+	struct codec_block block;
 	struct entry *e;
 	bool same, below;
 
 	pthread_mutex_lock(&store->lock);
 	e = store_entry(store, id);
-	copy.block.sum = e->sum;
-	copy.block.size = entry_size(e);
+	block = store_describe(e, room);
 	same = codec_sum_equal(&sum, &e->sum);
 	below = e->kind == ENTRY_TIER;
 	if (same && !below) {
 		e->young = 1;
-		store_copy_out(store, e, copy.data);
+		store_copy_out(store, e, room);
 	}
 	pthread_mutex_unlock(&store->lock);
 	if (!same || below)
 		return same;
-	return !decode(&copy, found) && !memcmp(found, page, PAGE_SIZE);
+	return !codec_open(&block, found) && !memcmp(found, page, PAGE_SIZE);
 }
 
 bool store_same(struct store *store, store_id id, const void *page)
@@ -436,8 +407,8 @@ struct tally {
 
 static void audit_entry(struct store *store, const struct entry *e, struct tally *t)
 {
-	u8 page[PAGE_SIZE];
-	struct copy copy = {.block = {.sum = e->sum, .size = entry_size(e)}};
+	u8 page[PAGE_SIZE], room[PAGE_SIZE];
+	struct codec_block block = store_describe(e, room);
 
 	t->refs += e->refs;
 	t->indexed += e->refs && e->kind != ENTRY_TIER;
@@ -452,8 +423,8 @@ static void audit_entry(struct store *store, const struct entry *e, struct tally
 	} else {
 		*(entry_raw(e) ? &t->raw : &t->blocks) += 1;
 		t->payload += entry_size(e);
-		store_copy_out(store, e, copy.data);
-		ASSERT(!decode(&copy, page));
+		store_copy_out(store, e, room);
+		ASSERT(!codec_open(&block, page));
 	}
 }
 

@@ -108,20 +108,6 @@ void store_drop(struct store *store, store_id id);
  */
 int store_ref(struct store *store, store_id id, store_id *ref);
 
-enum store_block_kind {
-	STORE_BLOCK_PATTERN, /* @value repeated (codec_fill()) */
-	STORE_BLOCK_PACKED,  /* codec_unpack() gives the page */
-	STORE_BLOCK_RAW,     /* the page itself */
-};
-
-/* Contents as they are kept. */
-struct store_block {
-	enum store_block_kind kind;
-	u32 size;	      /* bytes in the caller's room; 0 for a pattern */
-	u64 value;	      /* of a pattern, else 0 */
-	struct codec_sum sum; /* of the page; zeros for a pattern, whose sum is not kept */
-};
-
 /*
  * The contents of @id as they are kept, not decompressed: @block says what they are, and its size
  * in bytes is copied to @room, which has space for a page. Contents in the tier below are read from
@@ -129,7 +115,7 @@ struct store_block {
  * for whoever unpacks the block. The reference stays. May wait for the tier below; -errno when that
  * cannot be read, then @block and @room hold garbage.
  */
-int store_export(struct store *store, store_id id, struct store_block *block, void *room);
+int store_export(struct store *store, store_id id, struct codec_block *block, void *room);
 
 /* Host memory held: pool and metadata. Cheap: called on every fault. */
 u64 store_bytes(struct store *store);

@@ -7,21 +7,7 @@
  */
 #include "mm/store_impl.h"
 
-static struct store_block describe(const struct entry *e)
-{
-	if (e->kind == ENTRY_PATTERN)
-		return (struct store_block){
-			.kind = STORE_BLOCK_PATTERN,
-			.value = pattern_value(&e->sum),
-		};
-	return (struct store_block){
-		.kind = entry_raw(e) ? STORE_BLOCK_RAW : STORE_BLOCK_PACKED,
-		.size = entry_size(e),
-		.sum = e->sum,
-	};
-}
-
-int store_fetch(struct store *store, store_id id, bool use, struct store_block *block, void *room)
+int store_fetch(struct store *store, store_id id, bool use, struct codec_block *block, void *room)
 {
 	struct tier *tier = store->tier;
 	tier_place place = 0;
@@ -32,7 +18,7 @@ int store_fetch(struct store *store, store_id id, bool use, struct store_block *
 	e = store_entry(store, id);
 	if (use)
 		e->young = 1;
-	*block = describe(e);
+	*block = store_describe(e, room);
 	if (e->kind == ENTRY_POOL)
 		store_copy_out(store, e, room);
 	else if (e->kind == ENTRY_TIER)
@@ -46,7 +32,7 @@ int store_fetch(struct store *store, store_id id, bool use, struct store_block *
 	return ret;
 }
 
-int store_export(struct store *store, store_id id, struct store_block *block, void *room)
+int store_export(struct store *store, store_id id, struct codec_block *block, void *room)
 {
 	return store_fetch(store, id, false, block, room);
 }

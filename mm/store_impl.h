@@ -66,8 +66,24 @@ void store_account(struct store *store);
 /* An id from a caller: it must have been handed out, or it is our own fault. With the lock. */
 struct entry *store_entry(struct store *store, store_id id);
 
+/* The entry's contents, whose bytes are in @room, or will be. */
+static inline struct codec_block store_describe(const struct entry *e, const void *room)
+{
+	if (e->kind == ENTRY_PATTERN)
+		return (struct codec_block){
+			.kind = CODEC_PATTERN,
+			.value = pattern_value(&e->sum),
+		};
+	return (struct codec_block){
+		.kind = entry_raw(e) ? CODEC_RAW : CODEC_PACKED,
+		.size = entry_size(e),
+		.sum = e->sum,
+		.data = room,
+	};
+}
+
 /* store_export(); @use says whether it counts as a use of the contents. */
-int store_fetch(struct store *store, store_id id, bool use, struct store_block *block, void *room);
+int store_fetch(struct store *store, store_id id, bool use, struct codec_block *block, void *room);
 
 /* Copy an entry's bytes out of the pool. With the lock. */
 void store_copy_out(struct store *store, const struct entry *e, void *data);

@@ -108,15 +108,15 @@ void image_test_change(struct image_model *m, u64 *seed, u32 n)
 /* As the store would hand it over. */
 static void put_block(struct image_writer *w, page_no no, const u8 *page)
 {
-	struct image_block b = {.kind = IMAGE_BLOCK, .sum = codec_sum(page)};
+	struct codec_block b = {.kind = CODEC_PACKED, .sum = codec_sum(page)};
 	u8 packed[PAGE_SIZE];
 
 	b.data = packed;
 	b.size = codec_pack(page, packed, PAGE_SIZE * 7 / 8);
 	if (codec_pattern(page, &b.value)) {
-		b.kind = IMAGE_PATTERN;
+		b.kind = CODEC_PATTERN;
 	} else if (!b.size) {
-		b.kind = IMAGE_RAW;
+		b.kind = CODEC_RAW;
 		b.size = PAGE_SIZE;
 		b.data = page;
 	}
@@ -157,7 +157,7 @@ int image_test_write(const char *dir, const struct image_model *m, const struct 
 
 static void check_page(struct image *image, page_no no, const u8 *right, struct err *err)
 {
-	struct image_block block;
+	struct codec_block block;
 	struct codec_sum sum = codec_sum(right);
 	u8 page[PAGE_SIZE], room[PAGE_SIZE];
 	u64 value = 1;
@@ -171,12 +171,7 @@ static void check_page(struct image *image, page_no no, const u8 *right, struct 
 	assert_false(image_same(image, no, page));
 	assert_int_equal(image_read_block(image, no, &block, room, err), 0);
 	assert_true(codec_sum_equal(&block.sum, &sum));
-	if (block.kind == IMAGE_PATTERN)
-		codec_fill(page, block.value);
-	else if (block.kind == IMAGE_RAW)
-		memcpy(page, block.data, PAGE_SIZE);
-	else
-		assert_int_equal(codec_unpack(block.data, block.size, page), 0);
+	assert_int_equal(codec_open(&block, page), 0);
 	assert_memory_equal(page, right, PAGE_SIZE);
 }
 

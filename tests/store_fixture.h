@@ -55,6 +55,6 @@ store_id fixture_put(struct fixture *f, u64 number);
 void fixture_get(struct fixture *f, store_id id, u64 number);
 
 /* Export @id: the block must stand for page @number, and not write beyond its size. */
-struct store_block fixture_export(struct fixture *f, store_id id, u64 number);
+struct codec_block fixture_export(struct fixture *f, store_id id, u64 number);
 
 #endif

@@ -152,7 +152,7 @@ static void test_zeros_hide(void **state)
 static void test_forged_sum(void **state)
 {
 	const struct image_writer_config cfg = {.nr_pages = 4};
-	struct image_block b = {.kind = IMAGE_RAW, .size = PAGE_SIZE};
+	struct codec_block b = {.kind = CODEC_RAW, .size = PAGE_SIZE};
 	struct image_written written;
 	struct image_writer *w;
 	struct image *image;

@@ -292,12 +292,12 @@ static void test_forged(void **state)
 	REFUSED(f.index.fixed.present[0] &= f.index.fixed.present[0] - 1);
 	REFUSED(f.index.fixed.present[3] |= (u64)1 << 63);
 	REFUSED(entry[0].place = 0);
-	REFUSED(entry[0].place = image_place(IMAGE_PATTERN, 1, 0));
-	REFUSED(entry[0].place = image_place(IMAGE_BLOCK, 64, 0));
-	REFUSED(entry[0].place = image_place(IMAGE_BLOCK, 64, 4097));
-	REFUSED(entry[0].place = image_place(IMAGE_RAW, 64, 4095));
-	REFUSED(entry[0].place = image_place(IMAGE_BLOCK, length - 130, 11));
-	REFUSED(entry[0].place = image_place(IMAGE_BLOCK, IMAGE_MAX_OFFSET - 1, 100));
+	REFUSED(entry[0].place = image_place(CODEC_PATTERN, 1, 0));
+	REFUSED(entry[0].place = image_place(CODEC_PACKED, 64, 0));
+	REFUSED(entry[0].place = image_place(CODEC_PACKED, 64, 4097));
+	REFUSED(entry[0].place = image_place(CODEC_RAW, 64, 4095));
+	REFUSED(entry[0].place = image_place(CODEC_PACKED, length - 130, 11));
+	REFUSED(entry[0].place = image_place(CODEC_PACKED, IMAGE_MAX_OFFSET - 1, 100));
 	REFUSED(entry[0].place |= (u64)1 << 61);
 	REFUSED(entry[0].sum.word[3] = 1);
 #undef REFUSED

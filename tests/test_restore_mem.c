@@ -211,16 +211,11 @@ static int compare_page(void *opaque, page_no no, const void *page)
 	return 0;
 }
 
-static int compare_block(void *opaque, page_no no, const struct image_block *block)
+static int compare_block(void *opaque, page_no no, const struct codec_block *block)
 {
 	u8 page[PAGE_SIZE];
 
-	if (block->kind == IMAGE_PATTERN)
-		codec_fill(page, block->value);
-	else if (block->kind == IMAGE_RAW)
-		memcpy(page, block->data, PAGE_SIZE);
-	else
-		assert_int_equal(codec_unpack(block->data, block->size, page), 0);
+	assert_int_equal(codec_open(block, page), 0);
 	return compare_page(opaque, no, page);
 }
 

@@ -228,8 +228,7 @@ static void test_demote_errors(void **state)
 /* One of each kind: repeated, raw, compressed; from the pool and from below the same block. */
 static void test_export(void **state)
 {
-	static const enum store_block_kind kinds[] = {STORE_BLOCK_PATTERN, STORE_BLOCK_RAW,
-						      STORE_BLOCK_PACKED};
+	static const enum codec_kind kinds[] = {CODEC_PATTERN, CODEC_RAW, CODEC_PACKED};
 	struct fixture *f = fixture_new(true, 0, false);
 	store_id id[3];
 
@@ -238,7 +237,7 @@ static void test_export(void **state)
 		id[i] = fixture_put(f, number_of(i, 0));
 	for (int below = 0; below < 2; below++) {
 		for (u64 i = 0; i < 3; i++) {
-			struct store_block block = fixture_export(f, id[i], number_of(i, 0));
+			struct codec_block block = fixture_export(f, id[i], number_of(i, 0));
 
 			assert_int_equal(block.kind, kinds[i]);
 			assert_int_equal(store_is_below(f->store, id[i]), below && i);
@@ -246,7 +245,7 @@ static void test_export(void **state)
 		assert_true(store_demote(f->store, MiB) >= 0);
 	}
 	f->fake->read_error = -EIO;
-	assert_int_equal(store_export(f->store, id[1], &(struct store_block){0}, f->back), -EIO);
+	assert_int_equal(store_export(f->store, id[1], &(struct codec_block){0}, f->back), -EIO);
 	f->fake->read_error = 0;
 	for (u64 i = 0; i < 3; i++)
 		store_drop(f->store, id[i]);
@@ -258,7 +257,7 @@ static void test_export_damaged(void **state)
 {
 	struct fixture *f = fixture_new(true, 0, false);
 	store_id id = fixture_put(f, number_of(1, 0));
-	struct store_block block;
+	struct codec_block block;
 	struct codec_sum sum;
 
 	(void)state;

@@ -190,17 +190,17 @@ struct worker {
 /* A reference of one's own, its contents as they are kept, and away with it. */
 static void work_on_copy(struct store *store, store_id id, const u64 *page)
 {
-	struct store_block block;
+	struct codec_block block;
 	u8 room[PAGE_SIZE];
 	u64 back[PAGE_WORDS];
 	store_id ref;
 
 	assert_int_equal(store_ref(store, id, &ref), 0);
 	assert_int_equal(store_export(store, ref, &block, room), 0);
-	if (block.kind == STORE_BLOCK_PACKED) {
+	if (block.kind == CODEC_PACKED) {
 		assert_int_equal(codec_unpack(room, block.size, back), 0);
 		assert_memory_equal(page, back, PAGE_SIZE);
-	} else if (block.kind == STORE_BLOCK_RAW) {
+	} else if (block.kind == CODEC_RAW) {
 		assert_memory_equal(page, room, PAGE_SIZE);
 	} else {
 		assert_int_equal(block.value, page[0]);

@@ -155,7 +155,7 @@ static int put_page(void *opaque, page_no no, const void *page)
 	return image_put(c->writer, no, page);
 }
 
-static int put_block(void *opaque, page_no no, const struct image_block *block)
+static int put_block(void *opaque, page_no no, const struct codec_block *block)
 {
 	struct checkpoint *c = opaque;
 

@@ -131,7 +131,7 @@ static bool check_page(struct image *image, page_no no)
 {
 	static u8 one[PAGE_SIZE], many[3 * PAGE_SIZE], room[PAGE_SIZE], zeros[PAGE_SIZE];
 	u32 n = MIN(3u, image_nr_pages(image) - no);
-	struct image_block b;
+	struct codec_block b;
 	struct err err = {.text = ""};
 	int zero = image_is_zero(image, no, &err);
 
@@ -145,12 +145,7 @@ static bool check_page(struct image *image, page_no no)
 	if (!image_read(image, no, n, many, &err))
 		expect(!memcmp(one, many, PAGE_SIZE));
 	expect(!image_read_block(image, no, &b, room, &err));
-	if (b.kind == IMAGE_PATTERN)
-		codec_fill(many, b.value);
-	else if (b.kind == IMAGE_RAW)
-		memcpy(many, b.data, PAGE_SIZE);
-	else
-		expect(!codec_unpack(b.data, b.size, many));
+	expect(!codec_open(&b, many));
 	expect(!memcmp(one, many, PAGE_SIZE));
 	return true;
 }
