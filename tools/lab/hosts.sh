@@ -76,6 +76,7 @@ start_emulator()
 	: >"$run/stream"
 	"start_$emulator"
 	emulator_pid=$!
+	[ "$emulator" != bochs ] || read_screen "$emulator_pid" &
 }
 
 # The CPU has all that QEMU can emulate but for the fifth level of page tables, which few hosts of
@@ -89,6 +90,21 @@ start_qemu()
 		-kernel "$kernel/vmlinuz" -initrd initrd -append "$(host_append)") \
 		</dev/null >"$run/emulator.log" 2>&1 &
 }
+
+# Bochs draws the screen that nobody looks at on a terminal of its own, and stands still for ever once
+# 64 KiB of that lie there unread: after a quarter of an hour or so. Somebody has to read it.
+read_screen() # PID
+{
+	local fd number i
+	for ((i = 0; i < 100; i++)); do
+		for fd in "/proc/$1/fd"/*; do
+			[ "$(readlink "$fd")" = /dev/ptmx ] || continue
+			number=$(sed -n 's/^tty-index:[[:space:]]*//p' "/proc/$1/fdinfo/${fd##*/}")
+			stty -F "/dev/pts/$number" raw -echo && exec cat "/dev/pts/$number" >/dev/null
+		done
+		sleep 0.1
+	done
+} </dev/null 2>/dev/null
 
 start_bochs()
 {
