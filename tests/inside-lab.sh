@@ -157,8 +157,15 @@ saved() # NAME FILLED COMMAND...
 	done
 }
 
-saved "microguest: checkpointed twice" 'micro: fill' \
-	micro --append "job=access pattern=zipf size=16M write=40 time=$((20 * slow))"
+case $host in
+intel-*) # as above: nothing else gets to run before the guest's time is over
+	echo "ok $host: microguest: checkpointed twice # SKIP Bochs stands still while it spins"
+	;;
+*)
+	saved "microguest: checkpointed twice" 'micro: fill' \
+		micro --append "job=access pattern=zipf size=16M write=40 time=20"
+	;;
+esac
 saved "Linux: checkpointed twice" 'linux: fill' \
 	linux quire.run=job=access,size=16M,write=40,time=$((30 * slow))
 
