@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The inside of a connection (mm/wire.h), and what its bytes mean; docs/FORMATS.md has them in
+ * words. Private to mm/wire*.c, and to tests that speak the format themselves.
+ *
+ *	wire_open.c	how a connection comes to be: listeners, the greeting, the key
+ *	wire.c		messages
+ *	wire_socket.c	addresses and sockets
+ *	wire_tls.c	TLS
+ *
+ * Structures are the format, as the only machines that quire runs on are little-endian.
+ */
+#ifndef QUIRE_MM_WIRE_IMPL_H
+#define QUIRE_MM_WIRE_IMPL_H
+
+#include <stdatomic.h>
+
+#include "mm/wire.h"
+#include "mm/wire_socket.h"
+#include "mm/wire_tls.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are sent as they are");
+
+#define WIRE_MAGIC   "quirewir"
+#define WIRE_VERSION 1
+#define WIRE_HAS_TLS 1u /* flag: TLS comes next */
+
+/* What each side says first, in the clear, before it has heard anything. */
+struct wire_greeting {
+	u8 magic[8];
+	u32 version;
+	u32 flags;
+};
+
+struct wire_header {
+	u32 type;
+	u32 size; /* of the payload, at most WIRE_MAX_SIZE */
+	u64 sum;
+};
+
+_Static_assert(sizeof(struct wire_greeting) == 16 && sizeof(struct wire_header) == 16, "format");
+
+struct wire {
+	int fd;
+	int stop_fd; /* readable: whoever waits gives up; -1 but while a listener accepts */
+	bool local;  /* a UNIX socket in the clear */
+	struct tls *tls;
+	u32 timeout_ms;
+	atomic_bool cut;
+	_Atomic u64 sent, received;
+	char peer[SOCKET_NAME_SIZE]; /* for sentences */
+
+	int send_error; /* the sender's: what went wrong before, for good */
+
+	/* the receiver's */
+	int receive_error;
+	u8 *buffer; /* the last message */
+	u32 capacity;
+};
+
+/* A connection over @fd, which is its own from now on, also after an error. */
+int wire_wrap(struct wire **out, int fd, bool local, const char *peer, u32 timeout_ms,
+	      struct err *err);
+
+/* What a header with this type and size, and this payload, has as its checksum. */
+u64 wire_sum(u32 type, const void *data, u32 size);
+
+/* The sentence for @code, which is returned. */
+int wire_failed(const struct wire *w, int code, struct err *err);
+
+#endif

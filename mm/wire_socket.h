@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The sockets under mm/wire.h: what addresses mean, and how to listen and connect there. Private to
+ * mm/wire*.c. Sockets do not block and are closed on exec; whoever waits does so in socket_wait().
+ * Deadlines are by now_ns(), NEVER is none.
+ */
+#ifndef QUIRE_MM_WIRE_SOCKET_H
+#define QUIRE_MM_WIRE_SOCKET_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "mm/base.h"
+#include "mm/err.h"
+
+#define NEVER UINT64_MAX
+
+/* An address in words. A longer host is refused, and a path has to fit into its structure. */
+#define SOCKET_HOST_SIZE 256
+#define SOCKET_NAME_SIZE (SOCKET_HOST_SIZE + 16)
+
+struct socket_place {
+	bool local; /* a path in the file system, @un; else @host and @port */
+	struct sockaddr_un un;
+	char host[SOCKET_HOST_SIZE];
+	char port[8];
+};
+
+/* -EINVAL with a sentence. */
+int socket_parse(struct socket_place *place, const char *address, struct err *err);
+
+/* The moment @ms from now; -1 is NEVER. */
+u64 socket_deadline(int ms);
+
+/*
+ * Wait until @fd has one of @events, or an end. -ETIMEDOUT; -ECANCELED when @stop_fd became
+ * readable, which may be -1. A deadline that has passed means one look.
+ */
+int socket_wait(int fd, short events, int stop_fd, u64 deadline);
+
+/* A descriptor, or -errno with a sentence. */
+int socket_listen(const struct socket_place *place, const char *address, struct err *err);
+int socket_connect(const struct socket_place *place, const char *address, u64 deadline,
+		   struct err *err);
+
+/* What is set on each connection. @timeout_ms: after so long a silence TCP may give it up. */
+void socket_prepare(int fd, bool local, u32 timeout_ms);
+
+/* "tcp:HOST:PORT", in digits, of an address of the internet. */
+void socket_name(const struct sockaddr_storage *addr, socklen_t len, char name[SOCKET_NAME_SIZE]);
+
+#endif
