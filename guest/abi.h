@@ -13,15 +13,19 @@
  * skipped; any other word that is not listed here is an error (GUEST_EXIT_OPTIONS).
  *
  *   what to do
- *     job=fill|verify|access|churn|none   default fill
+ *     job=fill|verify|access|edge|churn|none   default fill
  *           fill     write every page once and end
  *           verify   fill, then check every page passes= times
  *           access   fill, run pattern= for time= or ops=, then check every page once
+ *           edge     fill, then add one to the last word of page after page, round after round,
+ *                    passes= times or for time=; then check that every page has all rounds, but for
+ *                    one step where the last round ended, and is otherwise as it was filled. Any
+ *                    page that goes back to an older version is found at its next turn
  *           churn    microguest only: map, touch, remap and unmap 4 KiB pages at new addresses for
  *                    time= or ops= pages, and check that data and faults are the right ones
  *           none     end at once, without touching memory
- *     passes=N       verify: number of passes, 0 = for ever; default 1
- *     time=SECONDS   access, churn: end after this time; verify: end it early. 0 = no limit;
+ *     passes=N       verify, edge: number of passes, 0 = for ever; default 1
+ *     time=SECONDS   access, churn: end after this time; verify, edge: end early. 0 = no limit;
  *                    default 10 for access and churn unless ops= is given
  *     ops=N          access, churn: end after this many accesses in all; 0 = no limit, the default
  *
@@ -55,6 +59,9 @@
  *
  *   what is told
  *     beat=0|1       heartbeat each millisecond (struct guest_beat_block), not in churn; default 0
+ *     gap=0|1        the longest time between two of a CPU's looks at the clock, which it takes at
+ *                    each page: in each status line the longest since the line before, at the end
+ *                    the longest since the fill; not in churn; default 0
  *     status=MS      a status line each MS milliseconds, not in churn; 0 = none, the default
  *
  *   for tests, and for hosts with odd clocks

@@ -7,8 +7,8 @@
 
 MICRO     := build/guest/micro.elf
 MICRO_SRC := guest/micro/entry.S $(addprefix guest/micro/,main.c kernel.c boot.c clock.c memory.c \
-             cpus.c churn.c string.c) $(addprefix guest/work/,work.c check.c pulse.c page.c pattern.c \
-             zipf.c options.c line.c)
+             cpus.c churn.c string.c) $(addprefix guest/work/,work.c check.c edge.c pulse.c page.c \
+             pattern.c zipf.c options.c line.c)
 MICRO_OBJ := $(patsubst guest/%,build/guest/%.o,$(MICRO_SRC))
 MICRO_LD  := guest/micro/link.ld
 

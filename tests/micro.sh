@@ -70,6 +70,8 @@ for cpus in 1 2 4; do
 			'^micro: access 20000 pages .* [0-9]{4,5} writes [0-9]{4,5} reads'
 		row "churn, $name" 32M $cpus "job=churn ops=2000 $on" $PASS \
 			'^micro: churn 2[0-9]{3} pages .* [89][0-9]{2} faults'
+		row "edge, $name" 32M $cpus "job=edge passes=5 $on" $PASS \
+			'^micro: edge 20480 pages .* 20480 writes 0 reads'
 	done
 done
 row "nothing at all" 32M 1 "job=none" $PASS pass
@@ -87,6 +89,11 @@ row "writes at a rate" 32M 1 "job=access rate=5 write=100 time=0.4 size=4M" $PAS
 	'^micro: access (1[0-9]{3}|200[0-9]) pages'
 row "heartbeat and status" 32M 2 "job=access time=0.3 beat=1 status=100 size=8M cpus=2" $PASS \
 	'^micro: status [0-9.]+ s .* beats [1-9][0-9]* max gap'
+row "longest gap" 32M 2 "job=access time=0.3 gap=1 status=100 size=8M cpus=2" $PASS \
+	'^micro: status .* wrong 0 gap [1-9][0-9]* us$'
+row "and at the end" 32M 1 "job=verify gap=1 size=8M" $PASS '^micro: gap [1-9][0-9]* us$'
+row "an edge in the middle of a round" 32M 2 "job=edge passes=0 time=0.3 status=100 size=16M cpus=2" \
+	$PASS '^micro: edge [0-9]{5,} pages'
 
 # --- memory: the least, all, and above the hole below 4 GiB ---
 row "16 MiB" 16M 1 "job=verify map=4k" $PASS '^micro: verify 3584 pages'
@@ -117,6 +124,16 @@ row "another CPU's page, small pages" 32M 4 "job=verify size=16M map=4k cpus=4 c
 	'^micro: wrong page 4000 .*: corrupt'
 row "found while accessing" 32M 1 "job=access write=0 ops=20000 size=8M corrupt=7" $WRONG \
 	'^micro: wrong page 7 .*: corrupt'
+row "edge, flipped bit" 32M 1 "job=edge size=8M corrupt=7" $WRONG \
+	'^micro: wrong page 7 at 0x[0-9a-f]+: corrupt from byte 2050, expected 0x'
+row "edge, a round behind" 32M 2 "job=edge passes=0 size=8M cpus=2 corrupt=1030 damage=stale" $WRONG \
+	'^micro: wrong page 1030 at 0x[0-9a-f]+: stale, expected generation 1, found 0$'
+row "edge, foreign page" 32M 1 "job=edge size=8M corrupt=7 damage=foreign" $WRONG \
+	'^micro: wrong page 7 at 0x[0-9a-f]+: corrupt from byte 8, expected 0x7, found 0x8$'
+row "edge, lost page" 32M 1 "job=edge passes=0 size=8M corrupt=7 damage=lost" $WRONG \
+	'^micro: wrong page 7 at 0x[0-9a-f]+: lost, expected generation 1, found zeros$'
+row "edge, zero page not zero" 32M 1 "job=edge size=8M corrupt=7 zero=100" $WRONG \
+	'^micro: wrong page 7 .*corrupt from byte 2050, expected 0x0, found 0x10000$'
 row "endless verify ends on it" 32M 2 "job=verify passes=0 size=8M corrupt=7 cpus=2" $WRONG \
 	'^micro: FAIL wrong pages: 1$'
 

@@ -201,8 +201,7 @@ static enum guest_exit run(struct program *program, const char *words)
 		return work_verdict(platform, GUEST_EXIT_OPTIONS, text.text);
 	if (program->options.skip)
 		return work_verdict(platform, GUEST_EXIT_OPTIONS, "skip= is for the microguest");
-	if (program->options.job == WORK_FILL || program->options.job == WORK_VERIFY ||
-	    program->options.job == WORK_ACCESS) {
+	if (program->options.job != WORK_CHURN && program->options.job != WORK_NONE) {
 		why = prepare_memory(program);
 		if (why)
 			return work_verdict(platform, GUEST_EXIT_MEMORY, why);

@@ -41,14 +41,14 @@ static void add_finding(struct line *line, const struct page_finding *finding, s
  * Several workers may find wrong pages at once: the counter gives each its turn, and whoever gets
  * the turn after the last says that the list is not complete.
  */
-static void report(struct worker *worker, struct page_id id)
+void check_report(struct worker *worker, struct page_id id, const struct page_finding *finding)
 {
 	struct work *work = worker->work;
 	const struct work_platform *platform = work->platform;
 	uint64_t count = __atomic_add_fetch(&work->wrong, 1, __ATOMIC_RELAXED);
-	struct page_finding finding;
 	struct line line;
 
+	work_count(&worker->beat->wrong);
 	if (count > MAX_REPORTS + 1)
 		return;
 	line_start(&line);
@@ -60,9 +60,7 @@ static void report(struct worker *worker, struct page_id id)
 			line_add(&line, " at %x",
 				 platform->page_address(platform->opaque, id.number));
 		line_text(&line, ": ");
-		page_examine(work_page(work, id.number), work->options, id, &worker->scratch,
-			     &finding);
-		add_finding(&line, &finding, id);
+		add_finding(&line, finding, id);
 	}
 	work_print(platform, &line);
 }
@@ -71,12 +69,13 @@ void check_page(struct worker *worker, uint64_t number)
 {
 	struct work *work = worker->work;
 	struct page_id id = {number, work->platform->generations[number]};
+	struct page_finding finding;
 
 	work_count(&worker->beat->reads);
 	if (page_check(work_page(work, number), work->options, id))
 		return;
-	work_count(&worker->beat->wrong);
-	report(worker, id);
+	page_examine(work_page(work, number), work->options, id, &worker->scratch, &finding);
+	check_report(worker, id, &finding);
 }
 
 void check_slice(struct worker *worker)

@@ -25,7 +25,7 @@ struct rule {
 	const char *const *choices; /* ended by NULL */
 };
 
-static const char *const jobs[] = {"fill", "verify", "access", "churn", "none", NULL};
+static const char *const jobs[] = {"fill", "verify", "access", "edge", "churn", "none", NULL};
 static const char *const maps[] = {"2m", "4k", NULL};
 static const char *const patterns[] = {"sweep", "random", "zipf", "shift", "idle", NULL};
 static const char *const damages[] = {"flip", "stale", "foreign", "lost", NULL};
@@ -59,6 +59,7 @@ static const struct rule rules[] = {
 	{"passes",  AT(passes),    1,            0, UINT32_MAX,               NUMBER, NULL},
 	{"ops",     AT(ops),       0,            0, UINT64_MAX,               NUMBER, NULL},
 	{"beat",    AT(beat),      0,            0, 1,                        NUMBER, NULL},
+	{"gap",     AT(gap),       0,            0, 1,                        NUMBER, NULL},
 	{"corrupt", AT(corrupt),   WORK_NO_PAGE, 0, WORK_NO_PAGE - 1,         NUMBER, NULL},
 	{"tsc_khz", AT(tsc_khz),   0,            1, 100000000,                NUMBER, NULL},
 };

@@ -11,7 +11,7 @@
 #include "guest/work/line.h"
 
 /* In the order of their words in options.c. */
-enum work_job { WORK_FILL, WORK_VERIFY, WORK_ACCESS, WORK_CHURN, WORK_NONE };
+enum work_job { WORK_FILL, WORK_VERIFY, WORK_ACCESS, WORK_EDGE, WORK_CHURN, WORK_NONE };
 enum work_map { WORK_MAP_2M, WORK_MAP_4K };
 enum work_pattern { WORK_SWEEP, WORK_RANDOM, WORK_ZIPF, WORK_SHIFT, WORK_IDLE };
 enum work_damage { WORK_FLIP, WORK_STALE, WORK_FOREIGN, WORK_LOST };
@@ -41,6 +41,7 @@ struct work_options {
 	uint64_t passes;
 	uint64_t ops;
 	uint64_t beat;
+	uint64_t gap;
 	uint64_t corrupt; /* page number, or WORK_NO_PAGE */
 	uint64_t tsc_khz; /* 0 = not given */
 };

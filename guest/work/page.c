@@ -113,7 +113,7 @@ void page_write(union page *page, const struct work_options *options, struct pag
 	}
 }
 
-static bool is_filled(const union page *page, uint64_t word)
+bool page_is_filled(const union page *page, uint64_t word)
 {
 	uint64_t difference = 0;
 
@@ -135,9 +135,9 @@ bool page_check(const union page *page, const struct work_options *options, stru
 
 	switch (page_kind(options, id.number)) {
 	case PAGE_ZERO:
-		return is_filled(page, 0);
+		return page_is_filled(page, 0);
 	case PAGE_SAME:
-		return is_filled(page, page_key(options, id));
+		return page_is_filled(page, page_key(options, id));
 	case PAGE_DUP:
 	case PAGE_ORDINARY:
 		break;
@@ -148,8 +148,7 @@ bool page_check(const union page *page, const struct work_options *options, stru
 }
 
 /* Reads each word once: the page may change under it, and the two values told must differ. */
-static void find_difference(const union page *page, const union page *wanted,
-			    struct page_finding *finding)
+void page_compare(const union page *page, const union page *wanted, struct page_finding *finding)
 {
 	const volatile uint64_t *words = page->words;
 
@@ -173,7 +172,8 @@ static bool is_stale_same(const union page *page, const struct work_options *opt
 			  struct page_id id)
 {
 	id.generation--;
-	return page_kind(options, id.number) == PAGE_SAME && is_filled(page, page_key(options, id));
+	return page_kind(options, id.number) == PAGE_SAME &&
+	       page_is_filled(page, page_key(options, id));
 }
 
 void page_examine(const union page *page, const struct work_options *options, struct page_id id,
@@ -193,12 +193,12 @@ void page_examine(const union page *page, const struct work_options *options, st
 		else if (header->generation > id.generation)
 			finding->fault = PAGE_EARLY;
 		else
-			find_difference(page, scratch, finding);
+			page_compare(page, scratch, finding);
 	} else if (is_stale_same(page, options, id)) {
 		finding->fault = PAGE_STALE;
-	} else if (is_filled(page, 0)) {
+	} else if (page_is_filled(page, 0)) {
 		finding->fault = PAGE_LOST;
 	} else {
-		find_difference(page, scratch, finding);
+		page_compare(page, scratch, finding);
 	}
 }

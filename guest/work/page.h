@@ -62,4 +62,10 @@ bool page_check(const union page *page, const struct work_options *options, stru
 void page_examine(const union page *page, const struct work_options *options, struct page_id id,
 		  union page *scratch, struct page_finding *finding);
 
+/* Find the first byte in which @page differs from @wanted: PAGE_CORRUPT, or PAGE_RIGHT. */
+void page_compare(const union page *page, const union page *wanted, struct page_finding *finding);
+
+/* Whether @page holds @word throughout. */
+bool page_is_filled(const union page *page, uint64_t word);
+
 #endif

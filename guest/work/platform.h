@@ -13,7 +13,7 @@
  *	end with value (port 0xf4, exit status, ...)
  *
  * work_run() itself prints everything, up to "NAME: pass" or "NAME: FAIL reason". It knows the jobs
- * fill, verify, access and none; a program with jobs of its own looks at options.job first.
+ * fill, verify, access, edge and none; a program with jobs of its own looks at options.job first.
  */
 #ifndef QUIRE_GUEST_WORK_PLATFORM_H
 #define QUIRE_GUEST_WORK_PLATFORM_H

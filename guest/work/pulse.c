@@ -55,13 +55,66 @@ struct guest_beat pulse_total(const struct work *work)
 	return sum;
 }
 
+/* Longest gap of any worker since the fill. */
+static uint64_t longest_gap(const struct work *work)
+{
+	uint64_t longest = 0;
+
+	for (unsigned int i = 0; i < work->options->cpus; i++) {
+		uint64_t gap = __atomic_load_n(&work->workers[i].gap_all, __ATOMIC_RELAXED);
+
+		if (gap > longest)
+			longest = gap;
+	}
+	return longest;
+}
+
+/*
+ * The same since it was last asked for. A worker that raises its own just then does so for this
+ * time or for the next.
+ */
+static uint64_t take_gap(struct work *work)
+{
+	uint64_t longest = 0;
+
+	for (unsigned int i = 0; i < work->options->cpus; i++) {
+		uint64_t gap = __atomic_exchange_n(&work->workers[i].gap_ns, 0, __ATOMIC_RELAXED);
+
+		if (gap > longest)
+			longest = gap;
+	}
+	return longest;
+}
+
+static void raise(uint64_t *longest, uint64_t gap)
+{
+	if (gap > __atomic_load_n(longest, __ATOMIC_RELAXED))
+		__atomic_store_n(longest, gap, __ATOMIC_RELAXED);
+}
+
+static void look(struct worker *worker, uint64_t now)
+{
+	uint64_t gap = now - worker->looked_ns;
+
+	worker->looked_ns = now;
+	raise(&worker->gap_ns, gap);
+	raise(&worker->gap_all, gap);
+}
+
+void pulse_forget_gaps(struct worker *worker)
+{
+	worker->looked_ns = work_now(worker->work);
+	__atomic_store_n(&worker->gap_ns, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&worker->gap_all, 0, __ATOMIC_RELAXED);
+}
+
 /*
  * Worker 0 speaks for all, from its own loop: a worker 0 that is held up is late with the line,
  * too.
  */
 static void print_status(struct worker *worker, uint64_t now)
 {
-	const struct work *work = worker->work;
+	struct work *work = worker->work;
 	struct guest_beat sum = pulse_total(work);
 	struct line line;
 
@@ -70,6 +123,8 @@ static void print_status(struct worker *worker, uint64_t now)
 		 (now - work->start_ns) / MS, sum.filled, sum.writes, sum.reads, sum.wrong);
 	if (work->options->beat)
 		line_add(&line, " beats %u max gap %m ms", sum.beats, sum.max_gap_ns / 1000);
+	if (work->options->gap)
+		line_add(&line, " gap %u us", take_gap(work) / 1000);
 	work_print(work->platform, &line);
 }
 
@@ -80,6 +135,8 @@ uint64_t pulse_tick(struct worker *worker)
 
 	if (options->beat)
 		beat(worker->beat, now);
+	if (options->gap)
+		look(worker, now);
 	if (options->status_ms && worker->index == 0 && now >= worker->status_at) {
 		print_status(worker, now);
 		worker->status_at = now + options->status_ms * MS;
@@ -113,7 +170,7 @@ void pulse_meet(struct worker *worker)
 		pulse_wait(worker);
 }
 
-void pulse_report(const struct work *work)
+static void report_beats(const struct work *work)
 {
 	struct guest_beat sum = pulse_total(work);
 	struct line line;
@@ -123,5 +180,18 @@ void pulse_report(const struct work *work)
 		 sum.max_gap_ns / 1000);
 	for (unsigned int b = 0; b < GUEST_BEAT_BUCKETS; b++)
 		line_add(&line, " %u", sum.gaps[b]);
+	work_print(work->platform, &line);
+}
+
+void pulse_report(const struct work *work)
+{
+	struct line line;
+
+	if (work->options->beat)
+		report_beats(work);
+	if (!work->options->gap)
+		return;
+	line_start(&line);
+	line_add(&line, "gap %u us", longest_gap(work) / 1000);
 	work_print(work->platform, &line);
 }

@@ -5,7 +5,7 @@
  *
  *   fill    every page, generation 1
  *   damage  the page of corrupt=, if any
- *   job     verify: passes over the slice; access: the pattern, then one pass
+ *   job     verify: passes over the slice; access: the pattern, then one pass; edge: see edge.c
  *
  * Once a page was found wrong, no further pass is begun: it would only find the same page again.
  */
@@ -131,7 +131,10 @@ static void damage(struct worker *worker)
 		page->words[PAGE_WORDS / 2] ^= 0x10000;
 		break;
 	case WORK_STALE:
-		work->platform->generations[number]++;
+		if (work->options->job == WORK_EDGE)
+			page->words[PAGE_WORDS - 1]--;
+		else
+			work->platform->generations[number]++;
 		break;
 	case WORK_FOREIGN:
 		page_write(page, work->options, (struct page_id){number + 1, 1});
@@ -147,7 +150,8 @@ static bool another_pass(const struct work *work, uint64_t done, uint64_t deadli
 {
 	const struct work_options *options = work->options;
 
-	if (options->job == WORK_ACCESS || __atomic_load_n(&work->wrong, __ATOMIC_RELAXED))
+	if (options->job == WORK_ACCESS || options->job == WORK_EDGE ||
+	    __atomic_load_n(&work->wrong, __ATOMIC_RELAXED))
 		return !done;
 	if (options->passes && done >= options->passes)
 		return false;
@@ -159,12 +163,13 @@ static void verify(struct worker *worker)
 {
 	const struct work *work = worker->work;
 	uint64_t limit = work->options->time_ms * MS;
+	void (*check)(struct worker *) = work->options->job == WORK_EDGE ? edge_check : check_slice;
 	uint64_t passes = 0;
 	struct phase phase;
 
 	begin_phase(worker, &phase, "verify");
 	for (; another_pass(work, passes, limit ? phase.start + limit : 0); passes++)
-		check_slice(worker);
+		check(worker);
 	end_phase(worker, &phase);
 }
 
@@ -226,6 +231,16 @@ static void access(struct worker *worker)
 	end_phase(worker, &phase);
 }
 
+static void edge(struct worker *worker)
+{
+	uint64_t limit = worker->work->options->time_ms * MS;
+	struct phase phase;
+
+	begin_phase(worker, &phase, "edge");
+	edge_count(worker, limit ? phase.start + limit : UINT64_MAX);
+	end_phase(worker, &phase);
+}
+
 /*
  * What every worker goes through. The clock of its beats starts here: how long CPUs took to come up
  * is no gap.
@@ -238,8 +253,13 @@ static void run_worker(void *arg, unsigned int index)
 	worker->beat->last_ns = work_now(work);
 	worker->status_at = worker->beat->last_ns + work->options->status_ms * MS;
 	fill(worker);
+	if (work->options->job == WORK_EDGE)
+		edge_prepare(worker);
 	if (work->options->corrupt != WORK_NO_PAGE)
 		damage(worker);
+	pulse_forget_gaps(worker);
+	if (work->options->job == WORK_EDGE)
+		edge(worker);
 	if (work->options->job == WORK_ACCESS)
 		access(worker);
 	if (work->options->job != WORK_FILL)
@@ -277,8 +297,7 @@ static enum guest_exit judge(const struct work *work)
 {
 	struct line reason;
 
-	if (work->options->beat)
-		pulse_report(work);
+	pulse_report(work);
 	if (!work->wrong)
 		return work_verdict(work->platform, GUEST_EXIT_PASS, NULL);
 	line_start(&reason);

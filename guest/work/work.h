@@ -5,6 +5,7 @@
  *
  *   work.c    the jobs, phase by phase
  *   check.c   reading pages, and telling what is wrong
+ *   edge.c    job=edge: a counter in every page
  *   pulse.c   time passing: beats, status lines, waiting for each other
  *
  * Worker i owns pages [i * slice, (i + 1) * slice) and nobody else touches them, so that the table
@@ -25,7 +26,12 @@ struct worker {
 	struct guest_beat *beat;
 	struct pattern pattern;
 	uint64_t status_at; /* worker 0: time of the next status line */
-	union page scratch; /* for page_examine() */
+	uint64_t looked_ns; /* gap=1: last look at the clock, */
+	uint64_t gap_ns;    /* longest time between two since the last status line, */
+	uint64_t gap_all;   /* and since the fill */
+	uint64_t round;	    /* edge: what counters from page .at of the slice on hold; */
+	uint64_t at;	    /* those before it hold one more */
+	union page scratch; /* what a page should have been */
 };
 
 struct work {
@@ -38,6 +44,7 @@ struct work {
 	unsigned int arrived; /* at the meeting point */
 	unsigned int meeting; /* meetings held so far */
 	uint64_t wrong;	      /* pages found wrong, all workers */
+	unsigned int stop;    /* edge: a worker has met a wrong page */
 
 	struct worker workers[GUEST_MAX_CPUS];
 };
@@ -70,13 +77,26 @@ void pulse_meet(struct worker *worker);
 /* The counters of all workers in one. */
 struct guest_beat pulse_total(const struct work *work);
 
-/* The beats of all workers, as a line. */
+/* The beats of all workers, and the longest gap of any, as lines; each if it was asked for. */
 void pulse_report(const struct work *work);
+
+/* Forget all gaps so far: what counts begins here. */
+void pulse_forget_gaps(struct worker *worker);
 
 /* Read page @number and count it; report it when it does not hold what it must. */
 void check_page(struct worker *worker, uint64_t number);
 
 /* Read the worker's whole slice. */
 void check_slice(struct worker *worker);
+
+/* Count page @id.number as wrong and report what was found, unless there were too many already. */
+void check_report(struct worker *worker, struct page_id id, const struct page_finding *finding);
+
+/* The two halves of job=edge: add to the counters until the clock says @end, and check. */
+void edge_count(struct worker *worker, uint64_t end);
+void edge_check(struct worker *worker);
+
+/* Give each page of the slice, which has been filled, its counter. */
+void edge_prepare(struct worker *worker);
 
 #endif
