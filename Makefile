@@ -84,7 +84,7 @@ $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(OWN_LIBS)
 
 # Programs that test scripts use.
 
-HELPER_BIN := $(B)/tests/images
+HELPER_BIN := $(addprefix $(B)/tests/,images proxy)
 
 $(HELPER_BIN): $(B)/tests/%: $(B)/tests/helper/%.o $(B)/libquire-mm.a
 	$(call say,LD,$@)
@@ -148,7 +148,8 @@ check: ## install what is missing, build, and pass the tests
 	$(Q)$(MAKE) test-programs
 	$(Q)tests/run --limit 600 tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
-		tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/sim.sh tests/top.sh \
+		tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/migrate.sh tests/plan.sh tests/netns.sh \
+		tests/sim.sh tests/top.sh \
 		"QUIRE=build/asan/quire tests/cli.sh" \
 		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh" \
 		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
@@ -165,6 +166,7 @@ bench: ## print ratios against the peers
 	$(Q)tools/bench/run
 	$(Q)tools/bench/memory
 	$(Q)tools/bench/checkpoint
+	$(Q)tools/bench/migrate
 
 overcommit: ## four guests under one limit: build/overcommit/report.html, with plots
 	$(Q)tools/install-deps build report

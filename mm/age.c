@@ -236,8 +236,9 @@ void age_step(struct mem *m, u64 period_ns)
 	pthread_mutex_lock(&m->lock);
 	trace_step(m);
 	hold_oldest(m);
-	scan(m, period_ns);
-	if (!m->trace)
+	if (!m->still)
+		scan(m, period_ns);
+	if (!m->still && !m->trace)
 		sample(m, period_ns);
 	pthread_mutex_unlock(&m->lock);
 }

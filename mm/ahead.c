@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include "mm/fill.h"
-#include "mm/image.h"
 
 /* How long a guest without a record is watched before the rest is brought in. */
 #define RECORD_NS ((u64)2000000000)
@@ -79,14 +78,9 @@ static bool may_go_on(struct mem *m)
 	if (atomic_load(&m->stopping) || atomic_load(&m->cut))
 		return false;
 	pthread_mutex_lock(&m->lock);
-	room = !m->limit || used_bytes(m) + 4 * reclaim_margin(m) < m->limit;
+	room = reclaim_has_plenty(m);
 	pthread_mutex_unlock(&m->lock);
 	return room;
-}
-
-static bool has_contents(struct mem *m, page_no no)
-{
-	return !image_is_zero(m->cfg.origin, no, NULL);
 }
 
 /* Pages of the list from @i on that follow each other. */
@@ -134,7 +128,8 @@ static void bring_rest(struct mem *m, struct filler *f)
 		u32 run = 0;
 
 		no = next_in_image(m, no);
-		while (no + run < m->pages.nr && run < MAX_AROUND && has_contents(m, no + run))
+		while (no + run < m->pages.nr && run < MAX_AROUND &&
+		       !pager_knows_zero(m->cfg.origin, no + run))
 			run++;
 		if (no >= m->pages.nr)
 			return;
@@ -164,7 +159,7 @@ int ahead_start(struct mem *m, struct err *err)
 	struct ahead *a;
 	int ret;
 
-	if (!m->cfg.origin || m->ahead)
+	if (!m->cfg.origin || m->cfg.origin->ops->pushes || m->ahead)
 		return 0;
 	a = calloc(1, sizeof(*a));
 	if (!a)

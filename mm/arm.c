@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "mm/engine.h"
+#include "mm/fill.h"
 
 /* All pages that the file holds are resident. Under lock. */
 static void adopt(struct mem *m)
@@ -22,7 +22,8 @@ static void adopt(struct mem *m)
 			page_move(&m->pages, (page_no)no, PAGE_FILLING);
 			page_move(&m->pages, (page_no)no, PAGE_RESIDENT);
 			m->pages.page[no].seen = age_now();
-			m->pages.page[no].flags |= PAGE_F_LISTED | PAGE_F_OWN;
+			m->pages.page[no].flags |= PAGE_F_LISTED;
+			fill_own(m, (page_no)no);
 			policy_loaded(m->policy, (page_no)no);
 		}
 }

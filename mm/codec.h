@@ -45,6 +45,13 @@ struct codec_block {
 /* Whether the page is one value of 8 bytes repeated; *@value is set if so. */
 bool codec_pattern(const void *page, u64 *value);
 
+static inline bool codec_is_zeros(const void *page)
+{
+	u64 value;
+
+	return codec_pattern(page, &value) && !value;
+}
+
 /* The page that codec_pattern() saw. */
 void codec_fill(void *page, u64 value);
 

@@ -11,6 +11,15 @@
 #include "mm/fill.h"
 #include "mm/snap.h"
 
+void door_before_write(struct mem *m, page_no no)
+{
+	snap_before_change(m, no);
+	/* what the evictor has copied is about to be old */
+	if (m->pages.page[no].state == PAGE_EVICTING)
+		page_move(&m->pages, no, PAGE_IDLE);
+	evict_forget_copy(m, no);
+}
+
 /*
  * The page, in memory and not about to go, so that [at, at + len) of it can be copied under the
  * lock. NULL: it reads as zeros. Under lock, which may be let go of meanwhile.
@@ -32,13 +41,8 @@ static int hold(struct mem *m, page_no no, bool write, u8 **at)
 	}
 	if (ret)
 		return ret;
-	if (write) {
-		snap_before_change(m, no);
-		/* what the evictor has copied is about to be old */
-		if (p->state == PAGE_EVICTING)
-			page_move(&m->pages, no, PAGE_IDLE);
-		evict_forget_copy(m, no);
-	}
+	if (write)
+		door_before_write(m, no);
 	*at = page_in_memory(p) ? (u8 *)(uintptr_t)space_page(m->space, no) : NULL;
 	return 0;
 }
@@ -128,20 +132,4 @@ int mem_write(struct mem *m, gpa_t start, const void *data, u64 len)
 	if (!atomic_load(&m->armed))
 		return space_write(m->space, start, data, len);
 	return access_all(m, start, (u8 *)(uintptr_t)data, len, true);
-}
-
-int mem_put_page(struct mem *m, page_no no, const void *page)
-{
-	int ret;
-
-	if (no >= space_size(m->space) >> PAGE_SHIFT)
-		return -EINVAL;
-	if (!atomic_load(&m->armed)) {
-		memcpy((u8 *)(uintptr_t)space_page(m->space, no), page, PAGE_SIZE);
-		return 0;
-	}
-	pthread_mutex_lock(&m->lock);
-	ret = access_page(m, (u64)no << PAGE_SHIFT, (u8 *)(uintptr_t)page, PAGE_SIZE, true);
-	pthread_mutex_unlock(&m->lock);
-	return ret;
 }

@@ -4,6 +4,8 @@
  *
  *   mem.c      birth, limits, orders, death
  *   door.c     the VMM's own accesses
+ *   put.c      whole pages are replaced: a guest rolled back, or arriving
+ *   export.c   pages as they are, for copies and for other hosts
  *   arm.c      from watching to being in charge
  *   fault.c    what userfaultfd reports, answered in handler threads
  *   fill.c     pages come in
@@ -37,6 +39,7 @@
 
 #include "mm/clock.h"
 #include "mm/mem.h"
+#include "mm/pager.h"
 #include "mm/space.h"
 #include "mm/thread.h"
 #include "mm/trace_file.h"
@@ -45,7 +48,8 @@
 struct snap;
 struct ahead;
 
-#define MAX_HANDLERS	 4
+/* More than four only where each may have to wait for another host. */
+#define MAX_HANDLERS	 17
 #define MAX_TRACE_WINDOW 4096
 
 /* Pages brought in at once, at most: 128 KiB. */
@@ -123,6 +127,8 @@ struct mem {
 	bool no_ahead;		  /* pages that nobody waits for must not come in now */
 	struct ahead *ahead;	  /* constant while threads run */
 	u64 *written;		  /* pages that mem_write() wrote; NULL: nobody asked yet */
+	u8 *export_room;	  /* of mem_export(), between its calls */
+	bool still;		  /* mem_hold_still(): nothing is chosen, unmapped or sampled */
 
 	/* control */
 	struct tuner_promotions promotions;
@@ -175,6 +181,29 @@ int mem_take_charge(struct mem *m, struct err *err);
 /* Take charge of guest memory. Does nothing the second time. Called without locks. */
 int mem_arm(struct mem *m, struct err *err);
 
+/* ---- door.c ---- */
+
+/* A page in memory is about to be changed by the VMM. Under lock, after snap_ready(). */
+void door_before_write(struct mem *m, page_no no);
+
+/* ---- put.c ---- */
+
+/*
+ * For a pager that brings pages by itself (mm/remote.h), while the guest runs: only a page that is
+ * in the origin alone is put. A page is mapped while there is plenty of room, else stored; a block
+ * is stored as it came. -EEXIST: the page is not missing any more. -EBUSY: somebody is bringing it
+ * in, perhaps from the pager, who is to give it to them; it is not waited for, so whoever brings
+ * pages may call this. -EBADMSG: the block cannot be opened. -ENOMEM. Armed, called without locks.
+ */
+int put_missing_page(struct mem *m, page_no no, const void *page);
+int put_missing_block(struct mem *m, page_no no, const struct codec_block *block);
+
+/*
+ * The pages that have a bit in @pages are in the origin alone, whatever they were. Nobody uses
+ * guest memory meanwhile. Armed, called without locks.
+ */
+void put_forget(struct mem *m, const u64 *pages);
+
 /* ---- fault.c ---- */
 
 int fault_start(struct mem *m, struct err *err);
@@ -190,7 +219,7 @@ int fault_in(struct mem *m, page_no no, bool write);
 
 /* ---- ahead.c ---- */
 
-/* Only where there is an image. Armed, before vCPUs run. */
+/* Only where there is a pager that does not bring pages by itself. Armed, before vCPUs run. */
 int ahead_start(struct mem *m, struct err *err);
 void ahead_stop(struct mem *m);
 
@@ -220,7 +249,10 @@ bool evict_try(struct mem *m, u32 n, u32 *went);
  */
 void evict_trim_store(struct mem *m);
 
-/* Let go of the stored copy of a page in memory. Under lock. */
+/* Whether the store may take no more: without a tier below, its own limit is final. */
+bool evict_store_is_full(struct mem *m);
+
+/* Let go of the stored copy of a page, if it has one. Under lock. */
 void evict_forget_copy(struct mem *m, page_no no);
 
 /* ---- age.c ---- */
@@ -256,8 +288,11 @@ bool reclaim_fits(struct mem *m, u32 n);
 /* Make it so, evicting and waiting as need be. Under lock, which is let go of meanwhile. */
 void reclaim_room(struct mem *m, u32 n);
 
-/* How far below the limit reclaim in the background sets in, in bytes. Under lock. */
-u64 reclaim_margin(const struct mem *m);
+/* Whether nobody has to go for a page that nobody waits for. Under lock. */
+bool reclaim_has_plenty(struct mem *m);
+
+/* More is in use than before: see whether the evictor has something to do. Under lock. */
+void reclaim_call(struct mem *m);
 
 /* ---- mem.c: the reference trace ---- */
 

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include "mm/engine.h"
-#include "mm/image.h"
 #include "mm/inject.h"
 
 #define BATCH 64
@@ -178,6 +177,9 @@ static u32 take_idle(struct mem *m, page_no *nos, u32 n, u32 cold_ticks)
 /* Fill the batch. Under lock. */
 static void choose(struct mem *m, struct evict_batch *b, u32 n, u32 cold_ticks)
 {
+	b->n = 0;
+	if (m->still)
+		return;
 	if (m->choice.idle && !cold_ticks)
 		refill_idle(m, n);
 	if (m->choice.idle || cold_ticks)
@@ -196,10 +198,16 @@ static void choose(struct mem *m, struct evict_batch *b, u32 n, u32 cold_ticks)
 
 /* ---- Storing ---- */
 
-/* Whether the store may take more: without a tier below, its own limit is final. */
-static bool store_is_full(struct mem *m)
+bool evict_store_is_full(struct mem *m)
 {
 	return !m->tier && m->store_limit && store_bytes(m->store) >= m->store_limit;
+}
+
+static bool is_as_in_origin(struct mem *m, page_no no, const void *page)
+{
+	struct pager *origin = m->cfg.origin;
+
+	return origin && origin->ops->same && origin->ops->same(origin, no, page);
 }
 
 static enum outcome store_one(struct mem *m, struct evict_batch *b, u32 i)
@@ -212,9 +220,9 @@ static enum outcome store_one(struct mem *m, struct evict_batch *b, u32 i)
 	if (b->had[i])
 		store_drop(m->store, b->had[i]);
 	b->had[i] = b->ids[i] = STORE_NONE;
-	if (m->cfg.origin && image_same(m->cfg.origin, b->nos[i], page))
+	if (is_as_in_origin(m, b->nos[i], page))
 		return OUT_AS_IN_IMAGE;
-	if (store_is_full(m) || store_put(m->store, page, &b->ids[i]))
+	if (evict_store_is_full(m) || store_put(m->store, page, &b->ids[i]))
 		return OUT_REFUSED;
 	return OUT_STORED;
 }
@@ -257,8 +265,7 @@ static void refuse(struct mem *m, page_no no)
 /* The point of no return: from here on the contents are in the store, or the image, alone. */
 static void let_go(struct mem *m, page_no no, u32 id)
 {
-	u64 value;
-	bool zero = !id || (store_pattern(m->store, id, &value) && !value);
+	bool zero = !id || store_is_zeros(m->store, id);
 
 	m->pages.page[no].protect &= PAGE_PROTECT_CHECKPOINT;
 	if (!id)

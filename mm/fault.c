@@ -35,6 +35,8 @@
 
 #define EVENTS_AT_ONCE 16
 
+#define FEW_HANDLERS 4
+
 struct handler {
 	struct mem *mem;
 	struct filler *filler;
@@ -212,7 +214,7 @@ static int serve(struct mem *m, struct filler *f, const struct uffd_event *ev,
 	return 0;
 }
 
-/* @why: what the image said, if it was the image. */
+/* @why: what the origin said, if it was the origin. */
 static void explain(struct mem *m, page_no no, int ret, const struct err *why)
 {
 	if (why->text[0])
@@ -257,7 +259,8 @@ static void handle(struct handler *h, const struct uffd_event *ev, u64 since)
 	if (!ret)
 		count_fault(m, kind, now_ns() - since);
 	pthread_mutex_unlock(&m->lock);
-	if (ret)
+	/* who was cut off while it waited has nothing to explain */
+	if (ret && (ret != -ECANCELED || !atomic_load(&m->cut)))
 		explain(m, ev->no, ret, filler_why(h->filler));
 	if (atomic_load(&m->cut))
 		uffd_wake(&m->uffd, ev->no, 1);
@@ -277,7 +280,9 @@ struct spin {
  */
 static u32 next_events(struct mem *m, struct uffd_event *events, struct spin *spin)
 {
-	u32 n = uffd_read(&m->uffd, events, EVENTS_AT_ONCE);
+	/* where one may wait long for the first, the others are for other handlers */
+	u32 most = pager_owes(m->cfg.origin) ? 1 : EVENTS_AT_ONCE;
+	u32 n = uffd_read(&m->uffd, events, most);
 
 	if (n) {
 		spin->pays = now_ns() - spin->last < 2 * SPIN_NS;
@@ -285,7 +290,7 @@ static u32 next_events(struct mem *m, struct uffd_event *events, struct spin *sp
 	}
 	while (!n && spin->pays && !atomic_load(&m->stopping)) {
 		sched_yield();
-		n = uffd_read(&m->uffd, events, EVENTS_AT_ONCE);
+		n = uffd_read(&m->uffd, events, most);
 		spin->pays = n || now_ns() - spin->last < SPIN_NS;
 	}
 	return n;
@@ -342,13 +347,24 @@ static int start_one(struct mem *m)
 	return 0;
 }
 
-/* One handler per two vCPUs, and one more, so that a read from the tier below stops nobody else. */
+/*
+ * One handler per two vCPUs, and one more, so that a read from the tier below stops nobody else.
+ * Where another host has the pages, one per vCPU: each may have one that waits for it.
+ */
+static unsigned int handlers_wanted(const struct mem *m)
+{
+	const struct pager *origin = m->cfg.origin;
+
+	if (origin && origin->ops->kind == PAGER_REMOTE)
+		return MIN(m->cfg.nr_cpus + 1, MAX_HANDLERS);
+	return MAX(MIN(m->cfg.nr_cpus / 2 + 1, FEW_HANDLERS), 2u);
+}
+
 int fault_start(struct mem *m, struct err *err)
 {
-	unsigned int want = MIN(m->cfg.nr_cpus / 2 + 1, MAX_HANDLERS);
+	unsigned int want = handlers_wanted(m);
 	int ret = 0;
 
-	want = MAX(want, 2u);
 	while (m->nr_handlers < want && !ret)
 		ret = start_one(m);
 	return ret ? err_set(err, ret, "memory engine: cannot start a thread: %s", strerror(-ret))

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/image.h"
 #include "mm/snap.h"
 
 struct filler {
@@ -29,7 +28,7 @@ struct fill {
 	page_no first;
 	u32 n;
 	bool write;  /* the access to the first page was a write */
-	bool origin; /* all of them come from the image */
+	bool origin; /* all of them come from the origin */
 };
 
 struct filler *filler_create(struct mem *m)
@@ -95,7 +94,7 @@ int fill_map(struct mem *m, enum map_how how, page_no no, u32 n, const u8 *from,
 			return (int)ret;
 		}
 	}
-	return 0;
+	return done < n ? -ECANCELED : 0;
 }
 
 void fill_note_use(struct mem *m, page_no no)
@@ -111,6 +110,12 @@ void fill_note_use(struct mem *m, page_no no)
 	}
 }
 
+void fill_own(struct mem *m, page_no no)
+{
+	m->pages.page[no].flags |= PAGE_F_OWN;
+	pager_took(m->cfg.origin, no);
+}
+
 /* ---- Which pages ---- */
 
 static bool fillable(const struct mem *m, page_no no)
@@ -124,7 +129,7 @@ bool fill_from_origin(const struct mem *m, page_no no)
 {
 	const struct page *p = &m->pages.page[no];
 
-	return m->cfg.origin && p->state == PAGE_ABSENT && !(p->flags & PAGE_F_OWN);
+	return p->state == PAGE_ABSENT && !(p->flags & PAGE_F_OWN) && pager_has(m->cfg.origin, no);
 }
 
 static bool is_below(struct mem *m, page_no no)
@@ -136,15 +141,13 @@ static bool is_below(struct mem *m, page_no no)
 
 static bool is_zero(struct mem *m, u32 id)
 {
-	u64 value;
-
-	return !id || (store_pattern(m->store, id, &value) && !value);
+	return !id || store_is_zeros(m->store, id);
 }
 
 /*
  * How many pages from @no on to bring in together. Pages in the tier below go with others from
  * there, since one read may fetch them all; a page in memory must not wait for them. So do pages
- * that are in the image.
+ * that are in the origin.
  */
 static u32 fill_run(struct mem *m, page_no no, u32 width)
 {
@@ -152,6 +155,8 @@ static u32 fill_run(struct mem *m, page_no no, u32 width)
 	u32 n = 1;
 
 	width = MIN(width, m->pages.nr - no);
+	if (origin)
+		width = MIN(width, m->cfg.origin->ops->most);
 	while (n < width && fillable(m, no + n) &&
 	       !(m->pages.page[no + n].flags & PAGE_F_SAMPLED) &&
 	       fill_from_origin(m, no + n) == origin && (below || !is_below(m, no + n)))
@@ -217,15 +222,14 @@ static void map_stretch(struct mem *m, struct filler *f, const struct fill *fill
 /* If not all can be read, the first is tried alone: a neighbour's damage is not its own. */
 static void fetch_origin(struct mem *m, struct filler *f, const struct fill *fill)
 {
-	int all = image_read(m->cfg.origin, fill->first, fill->n, f->pages, &f->why), first = all;
-	u64 value;
+	struct pager *origin = m->cfg.origin;
+	int all = origin->ops->read(origin, fill->first, fill->n, f->pages, &f->why), first = all;
 
 	if (all && fill->n > 1)
-		first = image_read(m->cfg.origin, fill->first, 1, f->pages, &f->why);
+		first = origin->ops->read(origin, fill->first, 1, f->pages, &f->why);
 	for (u32 i = 0; i < fill->n; i++) {
 		f->results[i] = i ? all : first;
-		f->zero[i] = !f->results[i] &&
-			     codec_pattern(f->pages + ((u64)i << PAGE_SHIFT), &value) && !value;
+		f->zero[i] = !f->results[i] && codec_is_zeros(f->pages + ((u64)i << PAGE_SHIFT));
 	}
 }
 
@@ -270,7 +274,7 @@ static void commit_one(struct mem *m, const struct filler *f, const struct fill 
 	if (m->cfg.clean == MEM_CLEAN_PROTECT)
 		dirty = !(m->pages.page[no].protect & PAGE_PROTECT_EVICT);
 	page_move(&m->pages, no, PAGE_RESIDENT);
-	m->pages.page[no].flags |= PAGE_F_OWN;
+	fill_own(m, no);
 	if (f->ids[i] && (dirty || f->zero[i]))
 		evict_forget_copy(m, no);
 	if (m->pages.page[no].flags & PAGE_F_SAMPLED)
@@ -298,8 +302,7 @@ static int fill_commit(struct mem *m, struct filler *f, const struct fill *fill)
 			uffd_wake(&m->uffd, no, 1);
 	}
 	pthread_cond_broadcast(&m->filled);
-	if (m->limit && used_bytes(m) > m->limit - reclaim_margin(m))
-		pthread_cond_signal(&m->wanted);
+	reclaim_call(m);
 	return f->results[0];
 }
 
@@ -318,7 +321,8 @@ static int fill_all(struct mem *m, struct filler *f, struct fill *fill)
 static enum mem_fault_kind kind_of(struct mem *m, page_no no)
 {
 	if (fill_from_origin(m, no))
-		return MEM_FAULT_IMAGE;
+		return m->cfg.origin->ops->kind == PAGER_REMOTE ? MEM_FAULT_REMOTE
+								: MEM_FAULT_IMAGE;
 	if (is_zero(m, m->pages.page[no].stored))
 		return MEM_FAULT_ZERO;
 	return is_below(m, no) ? MEM_FAULT_TIER : MEM_FAULT_STORE;

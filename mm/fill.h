@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bringing pages in: from the store, from the image that the guest was restored from, or as zeros.
+ * Bringing pages in: from the store, from the guest's origin (mm/pager.h), or as zeros.
  * For the engine's own files. What a fill may be asked for: pages that are ABSENT or STORED.
  *
  * A fill has three steps. The pages are taken under the lock (FILLING: nobody else touches them),
@@ -34,23 +34,29 @@ struct fill_done {
 int fill_serve(struct filler *f, page_no no, bool write, u32 width, struct fill_done *done);
 
 /*
- * Bring in pages of [no, no + n) that are still in the image alone, up to the first that is not, if
- * there is room. Returns how many; 0 also when it failed: whoever needs the page will hear of it.
- * Called without locks.
+ * Bring in pages of [no, no + n) that are still in the origin alone, up to the first that is not,
+ * if there is room. Returns how many; 0 also when it failed: whoever needs the page will hear of
+ * it. Called without locks.
  */
 u32 fill_ahead(struct filler *f, page_no no, u32 n);
 
-/* Whether the page is in the image that the guest came from, and nowhere else. Under lock. */
+/* Whether the page is in the guest's origin, and nowhere else. Under lock. */
 bool fill_from_origin(const struct mem *m, page_no no);
 
 /* The page has been seen in use, and is mapped. Under lock. */
 void fill_note_use(struct mem *m, page_no no);
 
+/*
+ * The page is what the engine has of it, from now on: the origin is not asked for it any more, and
+ * is told so. Under lock.
+ */
+void fill_own(struct mem *m, page_no no);
+
 enum map_how { MAP_ZERO, MAP_COPY, MAP_CONTINUE };
 
 /*
  * Map all of [no, no + n). What was mapped already is as good; whoever waits for it is woken. 0 or
- * -errno.
+ * -errno; -ECANCELED: guest memory has been cut off.
  */
 int fill_map(struct mem *m, enum map_how how, page_no no, u32 n, const u8 *from,
 	     enum uffd_mode mode);

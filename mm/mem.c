@@ -26,8 +26,9 @@
 #include "mm/swapfile.h"
 
 const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
-	[MEM_FAULT_ZERO] = "zero", [MEM_FAULT_SOFT] = "soft",	[MEM_FAULT_STORE] = "store",
-	[MEM_FAULT_TIER] = "tier", [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
+	[MEM_FAULT_ZERO] = "zero",     [MEM_FAULT_SOFT] = "soft",   [MEM_FAULT_STORE] = "store",
+	[MEM_FAULT_TIER] = "tier",     [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
+	[MEM_FAULT_REMOTE] = "remote",
 };
 
 u64 used_bytes(struct mem *m)
@@ -280,6 +281,7 @@ void mem_cut(struct mem *m)
 		return;
 	atomic_store(&m->cut, true);
 	mprotect(space_guest_base(m->space), space_size(m->space), PROT_NONE);
+	pager_cut(m->cfg.origin);
 	uffd_wake(&m->uffd, 0, m->pages.nr);
 }
 
@@ -293,6 +295,7 @@ static void stop_threads(struct mem *m)
 	pthread_cond_broadcast(&m->wanted);
 	pthread_cond_broadcast(&m->tick);
 	pthread_mutex_unlock(&m->lock);
+	pager_cut(m->cfg.origin);
 	/* it stays readable: every handler sees it */
 	ASSERT(m->stop_fd < 0 || write(m->stop_fd, &one, sizeof(one)) == sizeof(one));
 	ahead_stop(m);
@@ -309,6 +312,7 @@ void mem_destroy(struct mem *m)
 		trace_close(m->trace); /* of the last tenth of a second a failure stays unheard */
 	free(m->window);
 	free(m->written);
+	free(m->export_room);
 	evict_fini(m);
 	age_fini(m);
 	policy_destroy(m->policy);

@@ -32,8 +32,8 @@
 
 struct mem;
 struct space;
-struct image;
 struct codec_block;
+struct pager;
 
 /* By how much resident pages plus the store may exceed the limit, in bytes. */
 #define MEM_SLACK (2 * MiB)
@@ -66,7 +66,7 @@ struct mem_config {
 	enum mem_clean clean;
 	const char *trace;    /* record references to this file */
 	u32 trace_window;     /* pages mapped at a time while recording; 0: 64 */
-	struct image *origin; /* absent pages are as in this image; NULL: zeros */
+	struct pager *origin; /* absent pages are as it has them; NULL: zeros */
 	const page_no *warm;  /* pages to bring in first, in order; used while threads run */
 	u32 nr_warm;	      /* 0: record them instead (mem_host.recorded) */
 	bool check;	      /* check invariants on each move and contents on each eviction */
@@ -102,12 +102,13 @@ struct mem_host {
 
 /* Kinds of faults, for counts and latencies. */
 enum mem_fault_kind {
-	MEM_FAULT_ZERO,	 /* first touch of a page, or of one stored as zeros */
-	MEM_FAULT_SOFT,	 /* the page was in memory, only unmapped */
-	MEM_FAULT_STORE, /* it came back from the store */
-	MEM_FAULT_TIER,	 /* it came back from the tier below */
-	MEM_FAULT_WRITE, /* a write to a write-protected page */
-	MEM_FAULT_IMAGE, /* it came from the image that the guest was restored from */
+	MEM_FAULT_ZERO,	  /* first touch of a page, or of one stored as zeros */
+	MEM_FAULT_SOFT,	  /* the page was in memory, only unmapped */
+	MEM_FAULT_STORE,  /* it came back from the store */
+	MEM_FAULT_TIER,	  /* it came back from the tier below */
+	MEM_FAULT_WRITE,  /* a write to a write-protected page */
+	MEM_FAULT_IMAGE,  /* it came from the image that the guest was restored from */
+	MEM_FAULT_REMOTE, /* it came from the host that the guest has moved away from */
 	MEM_NR_FAULT_KINDS,
 };
 
@@ -196,8 +197,9 @@ int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
 int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
 
 /*
- * Replace the contents of a whole page, by its number in the file; not noted as written. For
- * rolling a guest back.
+ * Replace the contents of a whole page, by its number in the file; not noted as written, and
+ * nothing is fetched for it. For rolling a guest back, and for one that arrives. -EINVAL: no such
+ * page; -ENOMEM. Under a limit it makes room as a fault does, and may wait for it as one.
  */
 int mem_put_page(struct mem *mem, page_no no, const void *page);
 
@@ -226,6 +228,7 @@ int mem_take_written(struct mem *mem, u64 *pages);
  *
  * Stored pages are handed over as they are kept, and not brought in. It needs up to 8 MiB of host
  * memory, which no limit counts. mem_snap_cancel() may be called by any thread: -ECANCELED then.
+ * While pages are still to come from another host mem_snap_begin() says -EBUSY.
  */
 struct mem_snap_sink {
 	void *opaque;
@@ -246,6 +249,48 @@ void mem_snap_cancel(struct mem *mem);
 
 /* How far it is: every page below this one has been saved. */
 u32 mem_snap_done(struct mem *mem);
+
+/*
+ * ---- Moving a guest to another host ----
+ *
+ * The source's side; the guest may run or stand still. mem_present() sets the bits of all pages
+ * that are not zeros for sure: in memory, stored, or in the image that the guest came from; the
+ * others are left as they are. mem_export() gives each page of @nos, once, as it is at some moment
+ * of the call: contents in memory through sink->page, stored ones (and those of the image) through
+ * sink->block as they are kept, zeros as a pattern. It changes nothing: no page is brought in or
+ * becomes younger. It does not matter whether the engine is in charge of guest memory.
+ */
+int mem_present(struct mem *mem, u64 *pages);
+int mem_export(struct mem *mem, const page_no *nos, u32 n, const struct mem_snap_sink *sink,
+	       struct err *err);
+
+/*
+ * Until mem_move_on() no page leaves or enters guest memory by the engine's own will, and none is
+ * under way: what is in the file behind guest memory can be handed to another process. The vCPUs
+ * stand still meanwhile. Nobody else may ask the engine for pages in between, but mem_export(),
+ * mem_present() and mem_look() are allowed. By one at a time.
+ */
+void mem_hold_still(struct mem *mem);
+void mem_move_on(struct mem *mem);
+
+/* The bits of pages that are not zeros, and not in the file; exact while it holds still. */
+void mem_elsewhere(struct mem *mem, u64 *pages);
+
+/*
+ * The destination's side: the guest does not run yet. mem_put_page() (above) and mem_put_block()
+ * replace what the page was, in any state, in any order and any number of times. A block stays
+ * stored as it came when the engine is in charge or @keep_stored is set (the engine takes charge
+ * then), unless it is zeros (the page is absent then) or the store is full and has no tier below;
+ * else it is opened. -EBADMSG: it cannot be opened, and the page is what it was; -EINVAL: no such
+ * page; -ENOMEM.
+ */
+int mem_put_block(struct mem *mem, page_no no, const struct codec_block *block, bool keep_stored);
+
+/*
+ * What a page holds, of any guest memory, without bringing it in. Any thread. -EINVAL: no such
+ * page; else as mem_export().
+ */
+int mem_look(struct mem *mem, page_no no, void *page);
 
 void mem_get_stats(struct mem *mem, struct mem_stats *stats);
 void mem_reset_peak(struct mem *mem);

@@ -14,7 +14,7 @@ const char *const page_state_names[PAGE_NR_STATES] = {
 
 /* The arrows of the drawing. */
 static const unsigned int arrows[PAGE_NR_STATES] = {
-	[PAGE_ABSENT] = TO(PAGE_FILLING),
+	[PAGE_ABSENT] = TO(PAGE_FILLING) | TO(PAGE_STORED),
 	[PAGE_FILLING] = TO(PAGE_RESIDENT) | TO(PAGE_ABSENT) | TO(PAGE_STORED),
 	[PAGE_RESIDENT] = TO(PAGE_IDLE) | TO(PAGE_ABSENT),
 	[PAGE_IDLE] = TO(PAGE_RESIDENT) | TO(PAGE_EVICTING) | TO(PAGE_ABSENT),

@@ -5,18 +5,19 @@
  *
  *                touch                    unmap
  *     ABSENT ------------> FILLING     +--------> IDLE ------+
- *       ^                  |  ^   |    |            |        | chosen
- *       | discard      done|  |   |    |  touch     |        v
- *       |                  v  |   |    |<-----------+     EVICTING
- *       +----------------- RESIDENT <--+                   |    |
- *       |                  |      ^-------- touch ---------+    | contents
- *       |                  |  |                                 | stored
- *       |                  |  +--- (FILLING gave up)            v
- *       +--------------------------------------------------- STORED
+ *      ^  |                |  ^   |    |            |        | chosen
+ *      |  |            done|  |   |    |  touch     |        v
+ *      |  |                v  |   |    |<-----------+     EVICTING
+ *      +----(discard)----- RESIDENT <--+                   |    |
+ *      |  |                |      ^-------- touch ---------+    | contents
+ *      |  |                |  |                                 | stored
+ *      |  |                |  +--- (FILLING gave up)            v
+ *      |  +---------------(put there by another host)------> STORED
+ *      +------------------(discard)----------------------------+
  *                                      touch: STORED -> FILLING
  *
- *   ABSENT    nothing in memory, nothing stored: reads as zeros, or as the image has it that the
- *             guest was restored from
+ *   ABSENT    nothing in memory, nothing stored: reads as zeros, or as the guest's origin has it
+ *             (mm/pager.h)
  *   FILLING   somebody brings its contents in; whoever faults on it waits for that
  *   RESIDENT  in memory and mapped for the guest, which may write it at any time
  *   IDLE      in memory but unmapped: a touch is a cheap soft fault, which is how references are
@@ -29,16 +30,24 @@
  *   ABSENT, STORED -> FILLING     fill_begin     fill.c     somebody needs its contents
  *   FILLING -> RESIDENT           commit_one     fill.c     they are there, and mapped
  *   FILLING -> ABSENT, STORED     fill_commit    fill.c     they could not be had
+ *   ABSENT -> FILLING -> STORED   put_stored     fill.c     they came from another host, unasked
  *   RESIDENT -> IDLE              evict_unmap    evict.c    the scan, the sample, the policy
  *   IDLE, EVICTING -> RESIDENT    rescue         fault.c    the guest touched it
  *   IDLE -> EVICTING              choose         evict.c    it is to go
  *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros, or
  *                                                           as the image has it)
  *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
- *   EVICTING -> IDLE              hold           door.c     the VMM is about to write to it
+ *   EVICTING -> IDLE              door_before_...  door.c   the VMM is about to write to it
  *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was
+ *   ABSENT, STORED -> FILLING     bring          put.c      its contents are replaced by given ones
+ *   FILLING -> RESIDENT           bring          put.c      they are there, and mapped
+ *   FILLING -> ABSENT, STORED     bring          put.c      the host had no memory for them
+ *   ABSENT -> STORED              place          put.c      its contents came as they are stored
+ *   in memory, STORED -> ABSENT   discard        put.c      what it held is to be replaced
  *
- * The arrows to ABSENT from RESIDENT, IDLE and STORED are for discarding (a balloon, a reset).
+ *   RESIDENT, IDLE, STORED -> ABSENT  discard_one  evict.c  they count no more
+ *
+ * The arrows to ABSENT from RESIDENT, IDLE and STORED are for discarding.
  *
  * Always true (page_sane() says it in C):
  *   1. A page is in guest memory exactly in RESIDENT, IDLE and EVICTING; while FILLING, perhaps.
@@ -99,7 +108,7 @@ _Static_assert(sizeof(struct page) == 16, "the price of a page");
 #define PAGE_F_SAMPLED (1 << 0) /* unmapped as a sample of the working set */
 #define PAGE_F_LISTED  (1 << 1) /* the replacement policy knows it */
 #define PAGE_F_TRACED  (1 << 2) /* in the window of the reference trace */
-#define PAGE_F_OWN     (1 << 3) /* what the image of the guest says of it counts no more */
+#define PAGE_F_OWN     (1 << 3) /* what the guest's origin has of it counts no more */
 
 /* All pages of a guest. Pages that are IDLE are listed oldest first. */
 struct pages {
@@ -137,6 +146,12 @@ bool pages_sane(const struct pages *pages);
 static inline bool page_in_memory(const struct page *p)
 {
 	return p->state == PAGE_RESIDENT || p->state == PAGE_IDLE || p->state == PAGE_EVICTING;
+}
+
+/* Sets of pages: a bit for each, in words of 64. */
+static inline bool page_in_set(const u64 *set, page_no no)
+{
+	return set[no / 64] >> no % 64 & 1;
 }
 
 #endif

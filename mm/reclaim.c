@@ -44,7 +44,8 @@
 
 /* ---- The hard limit ---- */
 
-u64 reclaim_margin(const struct mem *m)
+/* How far below the limit reclaim in the background sets in, in bytes. Under lock. */
+static u64 reclaim_margin(const struct mem *m)
 {
 	return MIN(MAX(m->limit / 64, 512 * KiB), 16 * MiB);
 }
@@ -52,6 +53,17 @@ u64 reclaim_margin(const struct mem *m)
 bool reclaim_fits(struct mem *m, u32 n)
 {
 	return !m->limit || used_bytes(m) + ((u64)n << PAGE_SHIFT) <= m->limit;
+}
+
+bool reclaim_has_plenty(struct mem *m)
+{
+	return !m->limit || used_bytes(m) + 4 * reclaim_margin(m) < m->limit;
+}
+
+void reclaim_call(struct mem *m)
+{
+	if (m->limit && used_bytes(m) > m->limit - reclaim_margin(m))
+		pthread_cond_signal(&m->wanted);
 }
 
 /* One try at making room for @n pages. Under lock; returns whether something went. */
@@ -105,6 +117,33 @@ void reclaim_room(struct mem *m, u32 n)
 	}
 	m->waited++;
 	m->waited_ns += now_ns() - since;
+}
+
+/* ---- No reclaim at all ---- */
+
+/*
+ * With the evictors' lock no batch is under way; choose() makes no new one. A fill that has begun
+ * ends by itself. An engine that takes charge meanwhile moves nothing by that.
+ */
+void mem_hold_still(struct mem *m)
+{
+	pthread_mutex_lock(&m->evict_lock);
+	pthread_mutex_lock(&m->lock);
+	ASSERT(!m->still);
+	m->still = m->no_ahead = true;
+	while (m->pages.count[PAGE_FILLING] && !atomic_load(&m->cut))
+		pthread_cond_wait(&m->filled, &m->lock);
+	pthread_mutex_unlock(&m->lock);
+	pthread_mutex_unlock(&m->evict_lock);
+}
+
+void mem_move_on(struct mem *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->still = m->no_ahead = false;
+	pthread_cond_broadcast(&m->room);
+	pthread_cond_broadcast(&m->wanted);
+	pthread_mutex_unlock(&m->lock);
 }
 
 /* ---- The soft limit ---- */
@@ -230,6 +269,8 @@ static void control_step(struct mem *m, u64 period_ns)
 
 	pthread_mutex_lock(&m->lock);
 	change = control(m, period_ns);
+	if (!m->limit)
+		change = THRASH_SAME; /* stored pages come back for good: nobody need do anything */
 	pthread_cond_signal(&m->wanted);
 	pthread_mutex_unlock(&m->lock);
 	if (change != THRASH_SAME)

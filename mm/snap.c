@@ -26,8 +26,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/export.h"
 #include "mm/fill.h"
-#include "mm/image.h"
 
 /* Copies that can wait to be saved: 8 MiB, of which the instant may take most. */
 #define POOL	    2048
@@ -39,18 +39,8 @@
 #define MAX_ROUNDS  4
 
 /* Descriptors looked at, and pages marked or taken, under one hold of the lock. */
-#define ARM_AT_ONCE  1024
-#define SAVE_LOOK    16384
-#define SAVE_AT_ONCE 64
-
-enum item_kind { ITEM_COPY, ITEM_STORED, ITEM_ORIGIN, ITEM_ZERO };
-
-/* One page as it was at the instant. */
-struct item {
-	page_no no;
-	enum item_kind kind;
-	u32 at; /* ITEM_COPY: place in the pool; ITEM_STORED: a reference into the store, ours */
-};
+#define ARM_AT_ONCE 1024
+#define SAVE_LOOK   16384
 
 struct snap {
 	enum { SNAP_ARMING, SNAP_LIVE } phase;
@@ -59,8 +49,8 @@ struct snap {
 	u64 *touched; /* ARMING: a bit for each page changed since it was marked */
 	u64 *again;   /* the pages touched in the round before, once there was one */
 	u32 nr_touched, rounds;
-	u32 first, nr; /* of the queue */
-	struct item queue[QUEUE];
+	u32 first, nr;			 /* of the queue */
+	struct export_item queue[QUEUE]; /* at: of a copy, its place in the pool */
 	u32 nr_free;
 	u16 free[POOL];
 	u8 *pool;
@@ -154,6 +144,11 @@ int mem_snap_begin(struct mem *m, struct err *err)
 			err, -EOPNOTSUPP,
 			"this kernel cannot write-protect shared memory (Linux 5.19 or newer "
 			"is needed)");
+	/* what comes from there once cannot be read again when its turn comes to be saved */
+	if (pager_owes(m->cfg.origin))
+		return err_set(err, -EBUSY,
+			       "the guest's memory is still on its way here from another host "
+			       "(wait until all of it has come)");
 	s = snap_new(m->pages.nr);
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -166,14 +161,9 @@ int mem_snap_begin(struct mem *m, struct err *err)
 
 /* ---- Before the instant ---- */
 
-static bool has_bit(const u64 *bits, page_no no)
-{
-	return bits[no / 64] >> no % 64 & 1;
-}
-
 static void touch(struct snap *s, page_no no)
 {
-	s->nr_touched += !has_bit(s->touched, no);
+	s->nr_touched += !page_in_set(s->touched, no);
 	s->touched[no / 64] |= (u64)1 << no % 64;
 }
 
@@ -222,7 +212,7 @@ static bool is_wanted(struct mem *m, const u64 *pages)
 		return true;
 	if (!pages[s->hand / 64])
 		s->hand = MIN(s->hand | 63, m->pages.nr - 1);
-	return has_bit(pages, s->hand);
+	return page_in_set(pages, s->hand);
 }
 
 bool mem_snap_arm(struct mem *m, const u64 *pages)
@@ -245,25 +235,13 @@ bool mem_snap_arm(struct mem *m, const u64 *pages)
 
 /* ---- Pages as they are ---- */
 
-static struct item item_of(struct mem *m, page_no no)
+static struct export_item item_of(struct mem *m, page_no no)
 {
-	const struct page *p = &m->pages.page[no];
-	struct item item = {.no = no, .kind = ITEM_ZERO};
+	struct export_item item;
+	int ret = export_item_of(m, no, &item);
 
-	ASSERT(p->state != PAGE_FILLING);
-	if (page_in_memory(p)) {
-		item.kind = ITEM_COPY;
-	} else if (p->stored) {
-		int ret = store_ref(m->store, p->stored, &item.at);
-
-		item.kind = ITEM_STORED;
-		if (ret) {
-			m->snap->error = ret;
-			item.kind = ITEM_ZERO; /* nobody will see it */
-		}
-	} else if (fill_from_origin(m, no)) {
-		item.kind = ITEM_ORIGIN;
-	}
+	if (ret)
+		m->snap->error = ret; /* nobody will see the item */
 	return item;
 }
 
@@ -272,20 +250,14 @@ static u8 *pool_page(const struct snap *s, u32 at)
 	return s->pool + ((u64)at << PAGE_SHIFT);
 }
 
-static void copy_pages(struct mem *m, page_no no, u32 n, u8 *to)
-{
-	/* our own file: failing to read it leaves nothing to stand on */
-	ASSERT(!space_copy_pages(m->space, no, n, to));
-}
-
 static void enqueue(struct mem *m, page_no no)
 {
 	struct snap *s = m->snap;
-	struct item item = item_of(m, no);
+	struct export_item item = item_of(m, no);
 
-	if (item.kind == ITEM_COPY) {
+	if (item.kind == EXPORT_COPY) {
 		item.at = s->free[--s->nr_free];
-		copy_pages(m, no, 1, pool_page(s, item.at));
+		export_copy_pages(m, no, 1, pool_page(s, item.at));
 	}
 	s->queue[(s->first + s->nr++) % QUEUE] = item;
 }
@@ -379,55 +351,37 @@ void mem_snap_take(struct mem *m, const u64 *pages)
 
 /* Pages on their way to the sink. */
 struct batch {
-	u32 n;
-	bool queued; /* copies lie in the pool, not in pages */
-	struct item items[SAVE_AT_ONCE];
-	u8 *pages;
-	u8 *room;
+	struct export_batch b;
+	bool queued; /* copies lie in the pool, not in the batch */
 };
 
-static void dequeue(struct snap *s, struct batch *b)
+static void dequeue(struct snap *s, struct batch *batch)
 {
-	b->queued = true;
-	while (s->nr && b->n < SAVE_AT_ONCE) {
+	struct export_batch *b = &batch->b;
+
+	batch->queued = true;
+	while (s->nr && b->n < EXPORT_AT_ONCE) {
 		b->items[b->n++] = s->queue[s->first];
 		s->first = (s->first + 1) % QUEUE;
 		s->nr--;
 	}
 }
 
-static bool is_copy_after(const struct item *item, const struct item *last)
-{
-	return item->kind == ITEM_COPY && item->no == last->no + 1;
-}
-
-/* Neighbours together: a system call costs as much as copying a page. */
-static void copy_batch(struct mem *m, struct batch *b)
-{
-	for (u32 i = 0, n; i < b->n; i += n) {
-		n = 1;
-		if (b->items[i].kind != ITEM_COPY)
-			continue;
-		while (i + n < b->n && is_copy_after(&b->items[i + n], &b->items[i + n - 1]))
-			n++;
-		copy_pages(m, b->items[i].no, n, b->pages + ((u64)i << PAGE_SHIFT));
-	}
-}
-
 /* The next marked pages: as they are, and only then unmarked. */
-static void gather(struct mem *m, struct batch *b)
+static void gather(struct mem *m, struct batch *batch)
 {
 	struct stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
+	struct export_batch *b = &batch->b;
 	struct snap *s = m->snap;
 
-	b->queued = false;
-	for (u32 i = 0; i < SAVE_LOOK && s->hand < m->pages.nr && b->n < SAVE_AT_ONCE; i++) {
+	batch->queued = false;
+	for (u32 i = 0; i < SAVE_LOOK && s->hand < m->pages.nr && b->n < EXPORT_AT_ONCE; i++) {
 		page_no no = s->hand++;
 
 		if (is_marked(m, no))
 			b->items[b->n++] = item_of(m, no);
 	}
-	copy_batch(m, b);
+	export_copy(m, b);
 	for (u32 i = 0; i < b->n; i++)
 		if (unmark(m, b->items[i].no))
 			stretch_add(&stretch, b->items[i].no);
@@ -435,15 +389,16 @@ static void gather(struct mem *m, struct batch *b)
 }
 
 /* What the last batch held is given back. Under lock. */
-static void give_back(struct mem *m, struct batch *b)
+static void give_back(struct mem *m, struct batch *batch)
 {
+	struct export_batch *b = &batch->b;
+
 	for (u32 i = 0; i < b->n; i++) {
-		if (b->items[i].kind == ITEM_STORED)
-			store_drop(m->store, b->items[i].at);
-		else if (b->items[i].kind == ITEM_COPY && b->queued)
+		export_drop(m, &b->items[i]);
+		if (b->items[i].kind == EXPORT_COPY && batch->queued)
 			m->snap->free[m->snap->nr_free++] = (u16)b->items[i].at;
 	}
-	if (b->n && b->queued)
+	if (b->n && batch->queued)
 		pthread_cond_broadcast(&m->snap_room);
 	b->n = 0;
 }
@@ -462,66 +417,37 @@ static bool next_batch(struct mem *m, struct batch *b, int *ret)
 		dequeue(s, b);
 	else
 		gather(m, b);
-	more = !*ret && (b->n || s->nr || s->hand < m->pages.nr);
+	more = !*ret && (b->b.n || s->nr || s->hand < m->pages.nr);
 	pthread_mutex_unlock(&m->lock);
 	return more;
-}
-
-static int emit_stored(struct mem *m, const struct mem_snap_sink *sink, const struct item *item,
-		       void *room)
-{
-	struct codec_block block;
-	int ret = store_export(m->store, item->at, &block, room);
-
-	return ret ? ret : sink->block(sink->opaque, item->no, &block);
-}
-
-static int emit_origin(struct mem *m, const struct mem_snap_sink *sink, const struct item *item,
-		       void *room, struct err *err)
-{
-	struct codec_block block;
-	int ret = image_read_block(m->cfg.origin, item->no, &block, room, err);
-
-	return ret ? ret : sink->block(sink->opaque, item->no, &block);
 }
 
 static int emit(struct mem *m, const struct mem_snap_sink *sink, const struct batch *b, u32 i,
 		struct err *err)
 {
-	static const u8 zeros[PAGE_SIZE];
-	const struct item *item = &b->items[i];
+	const struct export_item *item = &b->b.items[i];
+	const u8 *copy = b->b.pages + ((u64)i << PAGE_SHIFT);
 
-	switch (item->kind) {
-	case ITEM_COPY:
-		return sink->page(sink->opaque, item->no,
-				  b->queued ? pool_page(m->snap, item->at)
-					    : b->pages + ((u64)i << PAGE_SHIFT));
-	case ITEM_STORED:
-		return emit_stored(m, sink, item, b->room);
-	case ITEM_ORIGIN:
-		return emit_origin(m, sink, item, b->room, err);
-	case ITEM_ZERO:
-		break;
-	}
-	return sink->page(sink->opaque, item->no, zeros);
+	if (item->kind == EXPORT_COPY && b->queued)
+		copy = pool_page(m->snap, item->at);
+	return export_emit(m, sink, item, copy, b->b.room, err);
 }
 
 int mem_snap_save(struct mem *m, const struct mem_snap_sink *sink, struct err *err)
 {
-	struct batch b = {.pages = aligned_alloc(PAGE_SIZE, (SAVE_AT_ONCE + 1) * PAGE_SIZE)};
-	int ret = 0;
+	struct batch b = {.queued = false};
+	int ret = export_batch_init(&b.b);
 
-	if (!b.pages)
-		return err_set(err, -ENOMEM, "out of memory");
-	b.room = b.pages + SAVE_AT_ONCE * PAGE_SIZE;
+	if (ret)
+		return err_set(err, ret, "out of memory");
 	err->text[0] = '\0';
 	while (next_batch(m, &b, &ret))
-		for (u32 i = 0; i < b.n && !ret; i++)
+		for (u32 i = 0; i < b.b.n && !ret; i++)
 			ret = emit(m, sink, &b, i, err);
 	pthread_mutex_lock(&m->lock);
 	give_back(m, &b);
 	pthread_mutex_unlock(&m->lock);
-	free(b.pages);
+	export_batch_fini(&b.b);
 	if (ret && !err->text[0])
 		err_set(err, ret, "memory: %s", strerror(-ret));
 	return ret;
@@ -573,8 +499,7 @@ void mem_snap_end(struct mem *m)
 	pthread_mutex_lock(&m->lock);
 	clean = s->phase == SNAP_LIVE && s->hand == m->pages.nr && !s->nr && !s->error;
 	for (; s->nr; s->nr--, s->first = (s->first + 1) % QUEUE)
-		if (s->queue[s->first].kind == ITEM_STORED)
-			store_drop(m->store, s->queue[s->first].at);
+		export_drop(m, &s->queue[s->first]);
 	m->snap = NULL; /* nothing is saved, or marked, any more */
 	pthread_cond_broadcast(&m->snap_room);
 	pthread_mutex_unlock(&m->lock);

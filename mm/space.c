@@ -4,15 +4,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define MAX_SLOTS 2
 #define HUGE_SIZE (2 * MiB)
+
+/* What guest memory that is no base is sealed with: its size stays, and the seals do. */
+#define MEMFD_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
 /* A base cannot be changed by any of these ways, nor can this be changed. */
 #define BASE_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL)
@@ -55,7 +60,7 @@ static int backing_open(u64 size, enum space_backing backing)
 {
 	unsigned int flags = backing == SPACE_HUGETLB ? MFD_HUGETLB | MFD_HUGE_2MB : 0;
 
-	return sealed_open("quire-guest", size, flags, F_SEAL_SEAL);
+	return sealed_open("quire-guest", size, flags, MEMFD_SEALS);
 }
 
 /*
@@ -141,41 +146,74 @@ static bool size_is_good(u64 size)
 	return size >= SPACE_MIN_SIZE && size <= SPACE_MAX_SIZE && !(size % HUGE_SIZE);
 }
 
-static int create(struct space **out, u64 size, enum space_backing backing, int base_fd)
+/* @fd: the file of the space, which is taken over even on an error, or -1. */
+static int create(struct space **out, u64 size, enum space_backing backing, int fd, int base_fd)
 {
-	struct space *s;
+	struct space *s = calloc(1, sizeof(*s));
 	int ret;
 
-	if (!size_is_good(size))
-		return -EINVAL;
-	s = calloc(1, sizeof(*s));
-	if (!s)
+	if (!s) {
+		if (fd >= 0)
+			close(fd);
 		return -ENOMEM;
+	}
 	s->size = size;
 	s->backing = backing;
-	s->fd = -1;
-	if (backing == SPACE_MEMFD || backing == SPACE_HUGETLB) {
-		s->fd = backing_open(size, backing);
-		if (s->fd < 0) {
-			ret = s->fd;
-			goto out_destroy;
-		}
-	}
+	s->fd = fd;
 	ret = map_all(s, base_fd);
-	if (ret)
-		goto out_destroy;
+	if (ret) {
+		space_destroy(s);
+		return ret;
+	}
 	lay_out_slots(s);
 	*out = s;
 	return 0;
-
-out_destroy:
-	space_destroy(s);
-	return ret;
 }
 
 int space_create(struct space **out, u64 size, enum space_backing backing)
 {
-	return backing == SPACE_CLONE ? -EINVAL : create(out, size, backing, -1);
+	int fd = -1;
+
+	if (!size_is_good(size) || backing == SPACE_CLONE)
+		return -EINVAL;
+	if (backing != SPACE_ANON)
+		fd = backing_open(size, backing);
+	if (backing != SPACE_ANON && fd < 0)
+		return fd;
+	return create(out, size, backing, fd, -1);
+}
+
+/* Huge pages have a file system of their own; and what cannot be written is no guest memory. */
+static bool is_our_memfd(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS), flags = fcntl(fd, F_GETFL);
+	struct statfs fs;
+
+	return seals >= 0 && (seals & MEMFD_SEALS) == MEMFD_SEALS &&
+	       !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) && flags >= 0 &&
+	       (flags & O_ACCMODE) == O_RDWR && !fstatfs(fd, &fs) && fs.f_type == TMPFS_MAGIC;
+}
+
+int space_adopt(struct space **out, int fd)
+{
+	struct stat st;
+	int own;
+
+	if (!is_our_memfd(fd))
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 0 || !size_is_good((u64)st.st_size))
+		return -EINVAL;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return -errno;
+	return create(out, (u64)st.st_size, SPACE_MEMFD, own, -1);
+}
+
+int space_fd(const struct space *s)
+{
+	return s->backing == SPACE_MEMFD ? s->fd : -1;
 }
 
 void space_destroy(struct space *s)
@@ -412,11 +450,30 @@ bool space_page_of(const struct space *s, gpa_t start, u64 len, u64 *page)
 int space_copy_pages(const struct space *s, u64 page, u32 n, void *to)
 {
 	size_t len = (size_t)n << PAGE_SHIFT;
-	ssize_t got = pread(s->fd, to, len, (off_t)(page << PAGE_SHIFT));
+	ssize_t got = (ssize_t)len;
 
+	if (s->fd < 0)
+		memcpy(to, space_page(s, page), len);
+	else
+		got = pread(s->fd, to, len, (off_t)(page << PAGE_SHIFT));
 	if (got < 0)
 		return -errno;
 	return (size_t)got == len ? 0 : -EIO;
+}
+
+/* The same for pwrite(), which moreover clears no page that is about to be overwritten. */
+int space_put_pages(struct space *s, u64 page, u32 n, const void *from)
+{
+	size_t len = (size_t)n << PAGE_SHIFT;
+	ssize_t put = (ssize_t)len;
+
+	if (s->backing != SPACE_MEMFD)
+		memcpy(s->alias + (page << PAGE_SHIFT), from, len);
+	else
+		put = pwrite(s->fd, from, len, (off_t)(page << PAGE_SHIFT));
+	if (put < 0)
+		return -errno;
+	return (size_t)put == len ? 0 : -ENOMEM;
 }
 
 int space_drop_pages(const struct space *s, u64 page, u32 n)
@@ -478,7 +535,9 @@ int space_create_clone(struct space **out, int base_fd)
 		return -errno;
 	if ((seals & BASE_SEALS) != BASE_SEALS)
 		return -EPERM;
-	return create(out, (u64)st.st_size, SPACE_CLONE, base_fd);
+	if (!size_is_good((u64)st.st_size))
+		return -EINVAL;
+	return create(out, (u64)st.st_size, SPACE_CLONE, -1, base_fd);
 }
 
 static int revert(const struct space *s, u64 page, u64 n, u64 *sum)

@@ -62,6 +62,18 @@ struct space;
 int space_create(struct space **out, u64 size, enum space_backing backing);
 
 /*
+ * Take over the guest memory of another process: @fd is the memfd that space_create() made there
+ * for SPACE_MEMFD (space_fd()), and stays the caller's. What it holds stays, and whoever still has
+ * it open shares it. -EINVAL: it is no memfd, cannot be written, is not sealed as space_create()
+ * seals (against changes of its size and against further seals, but not against writing), or of a
+ * size that guest memory cannot have.
+ */
+int space_adopt(struct space **out, int fd);
+
+/* The memfd of a SPACE_MEMFD, not to be closed; -1 for all other kinds. */
+int space_fd(const struct space *space);
+
+/*
  * A base: create it, fill the @size bytes at *map (or write to the descriptor; what is not written
  * is zeros and takes no memory), then seal it. From then on nobody can change it, by whatever
  * descriptor or mapping; clones can be made of it. Sealing unmaps *map in any case; -EBUSY when
@@ -139,8 +151,12 @@ const void *space_page(const struct space *space, u64 page); /* its contents, th
 /* Whether [start, start + len) is inside one slot; then *page is where it begins, in the file. */
 bool space_page_of(const struct space *space, gpa_t start, u64 len, u64 *page);
 
-/* Copy whole pages out of the file, mapped or not; give them back to the host. */
+/*
+ * Copy whole pages out of guest memory, mapped or not, and into it (of any kind; holes of a file
+ * are not filled by copying out); give them back to the host.
+ */
 int space_copy_pages(const struct space *space, u64 page, u32 n, void *to);
+int space_put_pages(struct space *space, u64 page, u32 n, const void *from);
 int space_drop_pages(const struct space *space, u64 page, u32 n);
 
 /* The first stretch at or after @from that the file has pages for; false when there is none. */

@@ -177,28 +177,51 @@ static int add(struct store *store, const struct codec_sum *sum, const void *dat
 	return 0;
 }
 
-static int put_contents(struct store *store, const void *page, store_id *id)
+/* A new entry: @packed, of @size bytes, or where that is 0 the page as it is. */
+static int keep(struct store *store, const struct codec_sum *sum, const void *page,
+		const void *packed, u32 size, store_id *id)
 {
-	struct codec_sum sum = codec_sum(page);
-	u8 packed[PAGE_SIZE];
-	store_id added = share(store, &sum, page);
-	u32 size;
+	store_id added;
 	int ret;
 
-	if (added) {
-		*id = added;
-		return 0;
-	}
-	size = codec_pack(page, packed, store->threshold);
 	if (!size && store->refuse_raw)
 		return -E2BIG;
 	pthread_mutex_lock(&store->lock);
-	ret = add(store, &sum, size ? packed : page, size ? size : (u32)PAGE_SIZE, &added);
+	ret = add(store, sum, size ? packed : page, size ? size : (u32)PAGE_SIZE, &added);
 	store_account(store);
 	pthread_mutex_unlock(&store->lock);
 	if (!ret)
 		*id = added;
 	return ret;
+}
+
+static int put_contents(struct store *store, const void *page, store_id *id)
+{
+	struct codec_sum sum = codec_sum(page);
+	u8 packed[PAGE_SIZE];
+	store_id shared = share(store, &sum, page);
+	u32 size;
+
+	if (shared) {
+		*id = shared;
+		return 0;
+	}
+	size = codec_pack(page, packed, store->threshold);
+	return keep(store, &sum, page, packed, size, id);
+}
+
+/* What compressed to a whole page counts as raw: that is how entries are told apart. */
+static int import_contents(struct store *store, const struct codec_block *block, const void *page,
+			   store_id *id)
+{
+	bool packed = block->kind == CODEC_PACKED && block->size < PAGE_SIZE;
+	store_id shared = share(store, &block->sum, page);
+
+	if (shared) {
+		*id = shared;
+		return 0;
+	}
+	return keep(store, &block->sum, page, block->data, packed ? block->size : 0, id);
 }
 
 int store_put(struct store *store, const void *page, store_id *id)
@@ -212,6 +235,26 @@ int store_put(struct store *store, const void *page, store_id *id)
 		ret = put_pattern(store, value, id);
 	else
 		ret = put_contents(store, page, id);
+	count(&store->put_ns, now_ns() - start);
+	count(&store->puts, 1);
+	return ret;
+}
+
+int store_import(struct store *store, const struct codec_block *block, store_id *id)
+{
+	u64 start = now_ns(), value;
+	u8 page[PAGE_SIZE];
+	int ret;
+
+	if (inject(INJECT_STORE_MEMORY))
+		return -ENOMEM;
+	ret = codec_open(block, page);
+	if (ret)
+		return ret;
+	if (codec_pattern(page, &value))
+		ret = put_pattern(store, value, id);
+	else
+		ret = import_contents(store, block, page, id);
 	count(&store->put_ns, now_ns() - start);
 	count(&store->puts, 1);
 	return ret;

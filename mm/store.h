@@ -76,6 +76,14 @@ void store_destroy(struct store *store);
 int store_put(struct store *store, const void *page, store_id *id);
 
 /*
+ * Contents come in as they are kept elsewhere (store_export()). They are opened, to verify them and
+ * to find out whether the same are here: then they are shared. Otherwise a packed block goes into
+ * the pool as it is, whatever the threshold, and a raw one raw. The same errors as store_put(), and
+ * -EBADMSG: it is no block of a page, or has another checksum.
+ */
+int store_import(struct store *store, const struct codec_block *block, store_id *id);
+
+/*
  * Whether @id stands for exactly the bytes at @page: checksum first, then the comparison. An
  * answer of false may also mean that it was not worth finding out (the contents lie in the tier
  * below and only the checksum is at hand and equal: then true is given on the strength of the
@@ -92,6 +100,13 @@ int store_get(struct store *store, store_id id, void *page);
 
 /* Whether @id is a repeated value; *@value is set if so. Never waits. */
 bool store_pattern(struct store *store, store_id id, u64 *value);
+
+static inline bool store_is_zeros(struct store *store, store_id id)
+{
+	u64 value;
+
+	return store_pattern(store, id, &value) && !value;
+}
 
 /* Whether store_get() of @id would wait for the tier below. */
 bool store_is_below(struct store *store, store_id id);

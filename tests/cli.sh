@@ -17,7 +17,8 @@ expect "cpus is no number" 2 "--cpus two: not a number" "$QUIRE" run --kernel x 
 expect "unknown backing" 2 "--backing paper: unknown value" "$QUIRE" run --kernel x --backing paper
 expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
 expect "--help" 0 "" "$QUIRE" --help
-for command in run ps pause resume powerdown quit stats limit reclaim image qmp doctor; do
+for command in run ps pause resume powerdown quit stats limit reclaim checkpoint restore clone migrate receive reset \
+	image qmp doctor; do
 	expect "$command --help" 0 "" "$QUIRE" $command --help
 	grep -q "^usage: quire $command" "$OUT" || not_ok "$command --help" "no usage line"
 done
@@ -61,6 +62,38 @@ check "nothing was made for it" test ! -e "$WORK/flat"
 seq 1000 >"$WORK/image/00000001.link"
 expect "image verify of a text" 1 "00000001.link: not a link" "$QUIRE" image verify "$WORK/image"
 expect "image link that is no number" 2 "--link last: not a number" "$QUIRE" image flatten x --link last
+
+# --- moving guests ---
+for address in pigeon:home tcp:host tcp:host:http tcp::1 tcp:host:70000 tcp:[::1:1 unix: /tmp/socket ""; do
+	expect "receive at '$address'" 2 "not a|needs brackets|is missing" "$QUIRE" receive "$address"
+	expect "migrate to '$address'" 2 "not a|needs brackets|is missing" "$QUIRE" migrate vm "$address"
+done
+expect "receive where" 2 "receive: needs an address" "$QUIRE" receive
+expect "receive at two addresses" 2 "receive: needs an address" "$QUIRE" receive unix:a unix:b
+expect "receive a guest that waits" 2 "--paused: the guest is as it was" "$QUIRE" receive --paused unix:a
+expect "receive with a key that is not there" 1 "key file $WORK/none: No such file" "$QUIRE" receive "unix:$WORK/wire" \
+	--tls-psk "$WORK/none"
+expect "receive in no directory" 1 "unix:$WORK/none/wire: cannot listen there" "$QUIRE" receive \
+	"unix:$WORK/none/wire"
+expect "migrate whom" 2 "migrate: needs a guest's name and an address" "$QUIRE" migrate
+expect "migrate where" 2 "migrate: needs a guest's name and an address" "$QUIRE" migrate vm
+expect "migrate in two ways at once" 2 "--postcopy, --hybrid: give one" "$QUIRE" migrate vm unix:a \
+	--postcopy --hybrid
+expect "migrate with another --late" 2 "--late never: unknown value" "$QUIRE" migrate vm unix:a --late never
+expect "migrate in no time" 2 "--time-limit soon: not a time" "$QUIRE" migrate vm unix:a --time-limit soon
+expect "migrate with a bandwidth that is none" 2 "--bandwidth wide: not a size" "$QUIRE" migrate vm unix:a \
+	--bandwidth wide
+expect "migrate with streams that are no number" 2 "--streams many: not a number" "$QUIRE" migrate vm unix:a \
+	--streams many
+expect "migrate with a key that is not there" 2 "--tls-psk $WORK/none: No such file" "$QUIRE" migrate vm unix:a \
+	--tls-psk "$WORK/none"
+for streams in 0 17; do
+	expect "migrate by $streams streams" 2 "--streams $streams: give 1 to 16" "$QUIRE" migrate vm unix:a \
+		--streams $streams
+done
+expect "migrate to a directory" 2 "file:$WORK: not an address" "$QUIRE" migrate vm "file:$WORK"
+expect "recover nobody from a directory" 1 "no guest is named nobody" "$QUIRE" migrate nobody "file:$WORK" --recover
+expect "migrate nobody" 1 "no guest is named nobody" "$QUIRE" migrate nobody unix:a
 
 # --- bad images and files: status 1 ---
 printf 'not a kernel at all, but long enough to look at: %s\n' "$(seq 1000)" >"$WORK/text"

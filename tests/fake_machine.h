@@ -11,10 +11,13 @@
 #define QUIRE_TESTS_FAKE_MACHINE_H
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm/checkpoint.h"
 #include "vmm/machine.h"
+#include "vmm/migrate.h"
+#include "vmm/planning.h"
 
 struct machine {
 	enum machine_state state;
@@ -35,6 +38,12 @@ struct machine {
 	struct machine_checkpoint order; /* the last one; .dir is not kept */
 	bool ordered, under_way;
 	unsigned int nr_roll_backs;
+	/* migrations */
+	struct migrate_params params; /* as set */
+	struct migrate_progress migration;
+	char address[64]; /* of the last order */
+	bool resumed, go_postcopy, receives;
+	struct planning_progress planning;
 };
 
 #define FAKE_MACHINE                      \
@@ -303,6 +312,90 @@ int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err)
 	if (!ret)
 		*wrong = m->wrong;
 	return ret;
+}
+
+int machine_migrate(struct machine *m, const char *address, const struct migrate_params *params,
+		    struct err *err)
+{
+	if (m->state == MACHINE_SHUTDOWN)
+		return err_set(err, -EINVAL, "guest %s: has ended", m->name);
+	ASSERT(params == &m->params);
+	snprintf(m->address, sizeof(m->address), "%s", address);
+	m->migration.status = MIGRATE_ACTIVE;
+	return 0;
+}
+
+int machine_recover_migration(struct machine *m, const char *address, struct err *err)
+{
+	if (m->migration.status != MIGRATE_POSTCOPY_PAUSED)
+		return err_set(err, -EINVAL, "there is no broken migration to recover");
+	snprintf(m->address, sizeof(m->address), "%s", address);
+	m->resumed = true;
+	return 0;
+}
+
+int machine_plan(struct machine *m, const char *address, const struct migrate_params *params,
+		 struct err *err)
+{
+	ASSERT(params == &m->params);
+	if (m->planning.status == PLANNING_MEASURING)
+		return err_set(err, -EBUSY, "guest fake: a migration is being planned (wait)");
+	snprintf(m->address, sizeof(m->address), "%s", address);
+	m->planning.status = PLANNING_MEASURING;
+	return 0;
+}
+
+void machine_planning_progress(struct machine *m, struct planning_progress *progress)
+{
+	*progress = m->planning;
+}
+
+int machine_cancel_migration(struct machine *m, struct err *err)
+{
+	if (migrate_is_over(m->migration.status))
+		return err_set(err, -ENOENT, "guest %s: is not moving", m->name);
+	m->migration.status = MIGRATE_CANCELLED;
+	return 0;
+}
+
+int machine_take_back(struct machine *m, struct err *err)
+{
+	if (m->migration.status != MIGRATE_UNSURE)
+		return err_set(err, -EINVAL, "it is not unknown where the guest runs");
+	m->migration.status = MIGRATE_FAILED;
+	return 0;
+}
+
+int machine_go_postcopy(struct machine *m, struct err *err)
+{
+	if (!m->params.postcopy)
+		return err_set(err, -EINVAL, "this migration was not set up for post-copy");
+	m->go_postcopy = true;
+	return 0;
+}
+
+int machine_receive(struct machine *m, const char *address, struct err *err)
+{
+	if (m->state != MACHINE_INMIGRATE)
+		return err_set(err, -EINVAL, "guest %s: waits for no guest", m->name);
+	snprintf(m->address, sizeof(m->address), "%s", address);
+	m->receives = true;
+	return 0;
+}
+
+const char *machine_receives_at(const struct machine *m)
+{
+	return m->receives ? m->address : NULL;
+}
+
+void machine_migrate_progress(struct machine *m, struct migrate_progress *progress)
+{
+	*progress = m->migration;
+}
+
+struct migrate_params *machine_migrate_params(struct machine *m)
+{
+	return &m->params;
 }
 
 #endif

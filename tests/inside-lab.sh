@@ -11,6 +11,8 @@
 #   limit held
 #   both guests checkpointed while they work: they go on, and what is restored from each link
 #   verifies; a shell that was restored answers, and its clock is what was asked for
+#   Linux moved while it works, from quire to quire on this host, by each strategy, over UNIX and over
+#   TCP: it goes on, and verifies at its end; a shell that was moved answers, its clock right
 host=$1
 quire=build/release/quire micro=build/guest/micro.elf
 export QUIRE_RUNTIME_DIR=/tmp/quire QUIRE_CHECK_MEMORY=1 TMPDIR=/tmp
@@ -207,6 +209,92 @@ for clock in continue jump; do
 		not_ok "Linux: a restored shell answers, its clock $clock"
 	fi
 done
+
+# --- moves ---
+
+# Wait for a guest at a URI: NAME URI INPUT; what is printed there is in /tmp/NAME. Sets $pid.
+receive()
+{
+	$quire receive "$2" --name "$1" <"$3" >"/tmp/$1" 2>&1 &
+	pid=$!
+	wait_for 'waits at' "/tmp/$1"
+}
+
+# Move a guest there while it works: FROM ITS-PID URI OPTION... Its process here ends with that.
+move()
+{
+	from=$1 from_pid=$2
+	shift 2
+	timeout $((100 * slow)) $quire migrate "$from" "$@" >>/tmp/said 2>&1 && wait "$from_pid"
+}
+
+# One guest goes from process to process, each time another way. It has come when it tells its status,
+# and brought all its pages when it verifies at its end. With rate= it leaves some of the only CPU to
+# those who move it.
+case $host in
+intel-*) ways="pre-copy post-copy" ;;
+*) ways="pre-copy pre-copy-tcp hand-over hybrid post-copy" ;;
+esac
+rm -f /tmp/said
+linux quire.run=job=access,size=16M,write=40,rate=1,status=500,time=$((120 * slow)) --name hop0 \
+	</dev/null >/tmp/hop0 2>&1 &
+pid=$!
+wait_for 'linux: status' /tmp/hop0
+hop=0
+for way in $ways; do
+	last=$pid uri=unix:/tmp/wire-$hop next=$((hop + 1))
+	case $way in
+	pre-copy) options="--copy --precopy" ;;
+	pre-copy-tcp) options="--precopy" uri=tcp:127.0.0.1:4711 ;;
+	post-copy) options="--postcopy" uri=tcp:127.0.0.1:4712 ;;
+	hybrid) options="--hybrid" ;;
+	hand-over) options="--precopy" ;;
+	esac
+	receive hop$next $uri /dev/null
+	# shellcheck disable=SC2086 # some options or none
+	if move hop$hop "$last" $uri $options && wait_for 'linux: status' /tmp/hop$next; then
+		ok "Linux: moved by $way over ${uri%%:*}"
+		tail -n 1 /tmp/said | sed 's/^/    /'
+		hop=$next
+		continue
+	fi
+	cat /tmp/hop$hop /tmp/hop$next /tmp/said >/tmp/out
+	not_ok "Linux: moved by $way over ${uri%%:*}"
+	$quire quit hop$next >/tmp/said 2>&1
+	wait $pid
+	pid=$last
+done
+wait $pid
+status=$?
+cp /tmp/hop$hop /tmp/out
+if [ $status = 0 ] && [ $hop -gt 0 ] && grep -q ': pass' /tmp/out; then
+	ok "Linux: all pages are right after $hop moves"
+else
+	not_ok "Linux: all pages are right after $hop moves"
+fi
+
+# A shell that has moved knows what it was told, and what time it is.
+linux "" --name shell </tmp/keys >/tmp/out 2>&1 &
+last=$!
+wait_for 'init reached' /tmp/out && sleep 2
+echo 'told=forty-two' >/tmp/keys
+sleep $((3 * slow))
+receive moved tcp:127.0.0.1:4713 /tmp/keys
+if move shell $last tcp:127.0.0.1:4713; then
+	echo 'echo $told at $(date +%s)' >/tmp/keys
+	wait_for 'forty-two at' /tmp/moved
+fi
+now=$(date +%s)
+said=$(sed -n 's/.*forty-two at \([0-9]*\).*/\1/p' /tmp/moved)
+$quire quit moved >>/tmp/said 2>&1
+wait $pid
+cat /tmp/said /tmp/moved >/tmp/out
+echo "now $now, said ${said:=0}" >>/tmp/out
+if [ "$said" -ge $((now - 5 * slow)) ] && [ "$said" -le $((now + 1)) ]; then
+	ok "Linux: a shell that has moved answers, and its clock is right"
+else
+	not_ok "Linux: a shell that has moved answers, and its clock is right"
+fi
 kill $keys
 
 linux "" --name button --serial file:/tmp/button.log </dev/null >/tmp/out 2>&1 &

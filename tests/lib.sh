@@ -75,6 +75,19 @@ wait_until() # COMMAND...
 	return 1
 }
 
+# A microguest with status= that uses so many PAGES has had each of them checked since FILE, what it
+# printed, began, by the numbers of its accesses: job=edge looks at each page in turn before it writes,
+# job=access reads a page here and there. It has found nothing wrong.
+has_worked() # FILE PAGES
+{
+	awk -v pages="$2" '/^micro: status/ {
+			if (!n++) { writes = $8; reads = $10 }
+			wrote = $8 - writes; read = $10 - reads; wrong += $12
+		}
+		/FAIL|wrong page/ { wrong++ }
+		END { exit !(!wrong && (reads ? read > 12 * pages : wrote > 4 * pages)) }' "$1"
+}
+
 finish()
 {
 	printf '\n%d passed, %d failed, %d skipped\n' $nr_passed $nr_failed $nr_skipped

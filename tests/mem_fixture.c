@@ -166,6 +166,11 @@ static void *work(void *arg)
 	return NULL;
 }
 
+void worker_start(struct worker *w)
+{
+	assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
+}
+
 void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by_door)
 {
 	for (u32 i = 0; i < NR_WORKERS; i++) {
@@ -177,7 +182,7 @@ void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by
 			.stop = stop,
 			.by_door = by_door,
 		};
-		assert_int_equal(pthread_create(&w[i].thread, NULL, work, &w[i]), 0);
+		worker_start(&w[i]);
 	}
 }
 

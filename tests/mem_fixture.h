@@ -60,6 +60,7 @@ struct worker {
 enum { NR_WORKERS = 2 };
 
 u32 next_random(u32 *seed);
+void worker_start(struct worker *w);
 void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by_door);
 void workers_stop(struct worker *w, atomic_bool *stop);
 

@@ -18,7 +18,7 @@ enum { NR = 64 };
 
 /* Row: from; column: to. A, F, R, I, E, S in the order of enum page_state. */
 static const char drawing[PAGE_NR_STATES][PAGE_NR_STATES + 1] = {
-	"-F----", /* absent */
+	"-F---S", /* absent */
 	"A-R--S", /* filling */
 	"A--I--", /* resident */
 	"A-R-E-", /* idle */

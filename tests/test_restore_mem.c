@@ -14,11 +14,14 @@
 #include <unistd.h>
 
 #include "mm/codec.h"
+#include "mm/engine.h"
 #include "mm/image.h"
+#include "mm/image_pager.h"
 #include "tests/image_fixture.h"
 #include "tests/mem_fixture.h"
 
 static struct image *image;
+static struct image_pager pager;
 
 /* Half of the image's pages hold something, in stretches of eight. */
 static u32 image_generation(u32 no)
@@ -53,6 +56,7 @@ static int setup(void **state)
 
 	if (!ret)
 		make_image();
+	image_pager_init(&pager, image);
 	return ret;
 }
 
@@ -65,7 +69,7 @@ static int teardown(void **state)
 
 static void restored_open(struct guest *g, struct mem_config *cfg)
 {
-	cfg->origin = image;
+	cfg->origin = &pager.pager;
 	guest_open(g, cfg);
 	for (u32 no = 0; no < NR_PAGES; no++)
 		g->generation[no] = image_generation(no);
@@ -144,9 +148,9 @@ static void test_all_comes(void **state)
 	cfg.warm = first_page;
 	cfg.nr_warm = 1;
 	restored_open(&g, &cfg);
-	for (int i = 0; i < 6000 && stats_of(&g).pages[PAGE_RESIDENT] < NR_PAGES / 2; i++)
+	for (int i = 0; i < 6000 && stats_of(&g).resident_bytes < SIZE / 2; i++)
 		usleep(10000);
-	assert_int_equal(quiet(&g).pages[PAGE_RESIDENT], NR_PAGES / 2);
+	assert_int_equal(quiet(&g).resident_bytes, SIZE / 2);
 	check_all(&g);
 	assert_int_equal(stats_of(&g).fault[MEM_FAULT_IMAGE].count, 0);
 	settle(&g);
@@ -326,6 +330,67 @@ static void test_door(void **state)
 	guest_close(&g);
 }
 
+/* ---- Pages that somebody brings ---- */
+
+static void look_is(struct guest *g, u32 no, u32 generation)
+{
+	u64 want[512], page[512];
+
+	contents_of(want, no, generation);
+	assert_int_equal(mem_look(g->mem, no, page), 0);
+	assert_memory_equal(page, want, PAGE_SIZE);
+}
+
+/* Only what is missing is taken, and what was forgotten is missing again. */
+static void test_missing(void **state)
+{
+	struct mem_config cfg = unlimited();
+	const struct codec_block zeros = {.kind = CODEC_PATTERN};
+	u64 page[512], bits[NR_PAGES / 64] = {0};
+	struct mem_stats before, after;
+	struct guest g;
+
+	(void)state;
+	restored_open(&g, &cfg);
+	mem_hold_still(g.mem); /* nothing comes by itself */
+	before = stats_of(&g);
+	assert_int_equal(mem_present(g.mem, bits), 0);
+	for (u32 no = 0; no < NR_PAGES; no++)
+		assert_int_equal(bits[no / 64] >> no % 64 & 1,
+				 image_generation(no) || g.generation[no]);
+	for (u32 no = 0; no < 100; no++)
+		look_is(&g, no, image_generation(no));
+	after = stats_of(&g);
+	assert_memory_equal(before.pages, after.pages, sizeof(before.pages));
+	for (u32 no = 8; no < 16; no++) {
+		contents_of(page, no, 5);
+		assert_int_equal(put_missing_page(g.mem, no, page), 0);
+		contents_of(page, no, 6);
+		assert_int_equal(put_missing_page(g.mem, no, page), -EEXIST);
+		assert_int_equal(put_missing_block(g.mem, no, &zeros), -EEXIST);
+		g.generation[no] = 5;
+	}
+	write_page(&g, 24);
+	look_is(&g, 24, g.generation[24]); /* the guest goes on a moment before it is committed */
+	assert_int_equal(put_missing_block(g.mem, 24, &zeros), -EEXIST);
+	assert_int_equal(put_missing_block(g.mem, 25, &zeros), 0);
+	g.generation[25] = 0;
+	look_is(&g, 25, 0);
+	memset(bits, 0, sizeof(bits));
+	bits[0] = 0x55555500;
+	put_forget(g.mem, bits);
+	for (u32 no = 8; no < 32; no += 2) {
+		g.generation[no] = image_generation(no);
+		look_is(&g, no, g.generation[no]);
+	}
+	mem_move_on(g.mem);
+	assert_int_equal(put_missing_block(g.mem, 8, &zeros), 0);
+	g.generation[8] = 0;
+	check_all(&g);
+	settle(&g);
+	guest_close(&g);
+}
+
 /* What is there before the engine is in charge counts, and not what the image has. */
 static void test_there_before(void **state)
 {
@@ -337,7 +402,7 @@ static void test_there_before(void **state)
 	struct err err;
 
 	(void)state;
-	cfg.origin = image;
+	cfg.origin = &pager.pager;
 	assert_int_equal(space_create(&space, SIZE, SPACE_MEMFD), 0);
 	memset((u8 *)(uintptr_t)space_page(space, 8), 0, PAGE_SIZE);
 	assert_int_equal(mem_create(&mem, space, &cfg, &host, &err), 0);
@@ -431,6 +496,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copies_with_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copy_of_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_door, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_there_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage_stops, setup, teardown),

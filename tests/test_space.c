@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "mm/space.h"
@@ -432,6 +433,123 @@ static void test_clone_of_nothing(void **state)
 	close(fd);
 }
 
+/* ---- Taken over ---- */
+
+static void fill_page_at(struct space *s, u64 page, u8 value)
+{
+	u8 data[PAGE_SIZE], back[PAGE_SIZE];
+
+	memset(data, value, sizeof(data));
+	assert_int_equal(space_put_pages(s, page, 1, data), 0);
+	assert_int_equal(space_copy_pages(s, page, 1, back), 0);
+	assert_memory_equal(data, back, PAGE_SIZE);
+	assert_memory_equal(data, space_page(s, page), PAGE_SIZE);
+}
+
+/* The other process: 0 if it sees what it is to see, and what it writes is seen here. */
+static int live_in(int fd)
+{
+	struct space *s;
+
+	if (space_adopt(&s, fd))
+		return 1;
+	close(fd);
+	if (space_size(s) != 4 * GiB || space_nr_slots(s) != 2)
+		return 2;
+	for (u64 page = 0; page < 4 * GiB >> PAGE_SHIFT; page += 100003)
+		if (*(const u8 *)space_page(s, page) != (page ^ 1) % 251)
+			return 3;
+	memset(space_ptr_mut(s, gpa(SPACE_HOLE_END), 3), 99, 3);
+	space_destroy(s);
+	return 0;
+}
+
+static void test_adopt(void **state)
+{
+	struct space *s = create(4 * GiB, SPACE_MEMFD), *same;
+	u64 before, after, start, end;
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	for (u64 page = 0; page < 4 * GiB >> PAGE_SHIFT; page += 100003)
+		fill_page_at(s, page, (u8)((page ^ 1) % 251));
+	assert_int_equal(space_resident(s, &before), 0);
+	pid = fork();
+	if (!pid)
+		_exit(live_in(space_fd(s)));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(*(const u8 *)space_ptr(s, gpa(SPACE_HOLE_END + 2), 1), 99);
+	assert_int_equal(space_adopt(&same, space_fd(s)), 0);
+	assert_int_not_equal(space_fd(same), space_fd(s));
+	space_destroy(s); /* what it held stays */
+	assert_int_equal(space_resident(same, &after), 0);
+	assert_int_equal(after, before + PAGE_SIZE);
+	assert_true(space_next_present(same, 1, &start, &end));
+	assert_int_equal(start, 100003);
+	assert_int_equal(*(const u8 *)space_ptr(same, gpa(SPACE_HOLE_END + 2), 1), 99);
+	space_destroy(same);
+}
+
+/* A memfd of @size, sealed like this. */
+static int memfd_of(u64 size, unsigned int flags, int seals)
+{
+	int fd = memfd_create("test", flags | MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static void refuse(int fd)
+{
+	struct space *s = NULL;
+
+	assert_int_equal(space_adopt(&s, fd), -EINVAL);
+	assert_null(s);
+	close(fd);
+}
+
+static void test_adopt_refuses(void **state)
+{
+	const int seals = F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+	struct space *s = create(SPACE_MIN_SIZE, SPACE_MEMFD), *anon, *adopted;
+	char path[64];
+	int fd, pipes[2];
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	close(pipes[1]);
+	refuse(pipes[0]);
+	refuse(-1);
+	refuse(open("/dev/zero", O_RDWR));
+	refuse(open("/dev/shm", O_TMPFILE | O_RDWR, 0600));
+	refuse(memfd_of(SPACE_MIN_SIZE, 0, 0));
+	refuse(memfd_of(SPACE_MIN_SIZE, 0, F_SEAL_GROW | F_SEAL_SHRINK));
+	refuse(memfd_of(SPACE_MIN_SIZE, 0, F_SEAL_GROW | F_SEAL_SEAL));
+	refuse(memfd_of(SPACE_MIN_SIZE, 0, seals | F_SEAL_WRITE));
+	refuse(memfd_of(SPACE_MIN_SIZE, 0, seals | F_SEAL_FUTURE_WRITE));
+	refuse(memfd_of(SPACE_MIN_SIZE + PAGE_SIZE, 0, seals));
+	refuse(memfd_of(SPACE_MIN_SIZE / 2, 0, seals));
+	refuse(memfd_of(0, 0, seals));
+	/* not to be written through this descriptor */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", space_fd(s));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	refuse(fd);
+	fd = memfd_of(SPACE_MIN_SIZE, 0, seals);
+	assert_int_equal(space_adopt(&adopted, fd), 0);
+	close(fd);
+	space_destroy(adopted);
+	assert_int_equal(space_create(&anon, SPACE_MIN_SIZE, SPACE_ANON), 0);
+	assert_int_equal(space_fd(anon), -1);
+	fill_page_at(anon, 5, 55); /* of any kind */
+	space_destroy(anon);
+	space_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_revert),	    cmocka_unit_test(test_revert_own),
 		cmocka_unit_test(test_clone_slots), cmocka_unit_test(test_base_is_sealed),
 		cmocka_unit_test(test_base_errors), cmocka_unit_test(test_clone_of_nothing),
+		cmocka_unit_test(test_adopt),	    cmocka_unit_test(test_adopt_refuses),
 	};
 
 	return cmocka_run_group_tests_name("space", tests, NULL, NULL);

@@ -252,6 +252,78 @@ static void test_export(void **state)
 	fixture_free(f);
 }
 
+/* From one store into another: the same block, once for the same contents. */
+static void test_import(void **state)
+{
+	struct fixture *f = fixture_new(false, 0, false), *to = fixture_new(false, 64, false);
+	struct store_stats s;
+	store_id from[3], id[2][3];
+	u8 room[PAGE_SIZE], back[PAGE_SIZE];
+
+	(void)state;
+	for (u64 i = 0; i < 3; i++) {
+		struct codec_block block, came;
+
+		from[i] = fixture_put(f, number_of(i, 0));
+		assert_int_equal(store_export(f->store, from[i], &block, room), 0);
+		for (int k = 0; k < 2; k++)
+			assert_int_equal(store_import(to->store, &block, &id[k][i]), 0);
+		assert_int_equal(id[0][i], id[1][i]);
+		fixture_get(to, id[0][i], number_of(i, 0));
+		assert_int_equal(store_export(to->store, id[0][i], &came, back), 0);
+		assert_int_equal(came.kind, block.kind);
+		assert_int_equal(came.size, block.size);
+		assert_memory_equal(back, room, block.size);
+		assert_true(codec_sum_equal(&came.sum, &block.sum));
+	}
+	store_get_stats(to->store, &s);
+	assert_int_equal(s.blocks, 1); /* its own threshold would have kept it raw */
+	assert_int_equal(s.raw, 1);
+	assert_int_equal(s.shared, 2);
+	for (u64 i = 0; i < 3; i++) {
+		store_drop(f->store, from[i]);
+		store_drop(to->store, id[0][i]);
+		store_drop(to->store, id[1][i]);
+	}
+	fixture_free(f);
+	fixture_free(to);
+}
+
+/* What is no block of a page does not come in; a pattern is one however it was packed. */
+static void test_import_checks(void **state)
+{
+	struct fixture *f = fixture_new(false, 0, true);
+	u8 packed[PAGE_SIZE];
+	struct codec_block block = {.kind = CODEC_RAW, .size = PAGE_SIZE, .data = f->page};
+	store_id id;
+	u64 value;
+
+	(void)state;
+	make_page(f->page, number_of(1, 0));
+	block.sum = codec_sum(f->page);
+	assert_int_equal(store_import(f->store, &block, &id), -E2BIG);
+	block.size--;
+	assert_int_equal(store_import(f->store, &block, &id), -EBADMSG);
+	make_page(f->page, number_of(2, 0));
+	block = (struct codec_block){.kind = CODEC_PACKED, .data = packed};
+	block.size = codec_pack(f->page, packed, PAGE_SIZE);
+	assert_int_equal(store_import(f->store, &block, &id), -EBADMSG); /* no checksum */
+	block.sum = codec_sum(f->page);
+	packed[block.size - 1] ^= 1;
+	assert_int_equal(store_import(f->store, &block, &id), -EBADMSG);
+	block.kind = CODEC_NONE;
+	assert_int_equal(store_import(f->store, &block, &id), -EBADMSG);
+	codec_fill(f->page, 77);
+	block.kind = CODEC_PACKED;
+	block.size = codec_pack(f->page, packed, PAGE_SIZE);
+	block.sum = codec_sum(f->page);
+	assert_int_equal(store_import(f->store, &block, &id), 0);
+	assert_true(store_pattern(f->store, id, &value));
+	assert_int_equal(value, 77);
+	store_drop(f->store, id);
+	fixture_free(f);
+}
+
 /* What is damaged is handed out as it is, with the sum that tells. */
 static void test_export_damaged(void **state)
 {
@@ -499,6 +571,8 @@ int main(void)
 		cmocka_unit_test(test_same_below),
 		cmocka_unit_test(test_demote_errors),
 		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_import),
+		cmocka_unit_test(test_import_checks),
 		cmocka_unit_test(test_export_damaged),
 		cmocka_unit_test(test_export_keeps_age),
 		cmocka_unit_test(test_ref),

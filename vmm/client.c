@@ -3,6 +3,7 @@
 #include "vmm/client.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -338,4 +339,15 @@ void client_close(struct client *c)
 pid_t client_peer(const struct client *c)
 {
 	return c->peer;
+}
+
+int client_path(const char *path, char *out, struct err *err)
+{
+	char here[PATH_MAX] = "";
+	int n;
+
+	if (path[0] != '/' && !getcwd(here, sizeof(here)))
+		return err_set(err, -errno, "%s: %s", path, strerror(errno));
+	n = snprintf(out, PATH_MAX, "%s%s%s", here, here[0] ? "/" : "", path);
+	return n < PATH_MAX ? 0 : err_set(err, -ENAMETOOLONG, "%s: name too long", path);
 }

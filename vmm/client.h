@@ -23,6 +23,12 @@ struct client;
 int client_connect(struct client **out, const char *guest, int timeout_ms, struct err *err);
 void client_close(struct client *c);
 
+/*
+ * The absolute form of a path on the command line: the guest's process has a working directory of
+ * its own. It need not exist. @out has PATH_MAX bytes.
+ */
+int client_path(const char *path, char *out, struct err *err);
+
 /* The process that listens at the other end; 0 when it cannot be told. */
 pid_t client_peer(const struct client *c);
 

@@ -28,6 +28,8 @@ int cmd_checkpoint(int argc, char **argv); /* cmd_checkpoint.c */
 int cmd_restore(int argc, char **argv);	   /* cmd_restore.c */
 int cmd_clone(int argc, char **argv);	   /* cmd_clone.c */
 int cmd_reset(int argc, char **argv);	   /* cmd_client.c */
+int cmd_migrate(int argc, char **argv);	   /* cmd_migrate.c */
+int cmd_receive(int argc, char **argv);	   /* cmd_receive.c */
 int cmd_image(int argc, char **argv);	   /* cmd_image.c */
 
 /*

@@ -34,20 +34,6 @@ struct order {
 	u64 every_ns, bandwidth;
 };
 
-/* The guest's process has a working directory of its own. */
-static int set_dir(struct order *order, const char *dir, struct err *err)
-{
-	char here[PATH_MAX] = "";
-	int n;
-
-	if (dir[0] != '/' && !getcwd(here, sizeof(here)))
-		return err_set(err, -errno, "checkpoint: %s: %s", dir, strerror(errno));
-	n = snprintf(order->dir, sizeof(order->dir), "%s%s%s", here, here[0] ? "/" : "", dir);
-	return n < (int)sizeof(order->dir)
-		       ? 0
-		       : err_set(err, -ENAMETOOLONG, "checkpoint: %s: name too long", dir);
-}
-
 static const char *status_of(const json_t *progress)
 {
 	const char *status = json_string_value(json_object_get(progress, "status"));
@@ -172,7 +158,7 @@ int cmd_checkpoint(int argc, char **argv)
 	if (!ret && order.bandwidth > INT64_MAX)
 		ret = err_set(&err, -EINVAL, "--bandwidth: too much");
 	if (!ret)
-		ret = set_dir(&order, argv[2], &err);
+		ret = client_path(argv[2], order.dir, &err);
 	if (ret)
 		return cmd_usage_error(&err);
 	order.guest = argv[1];

@@ -24,6 +24,7 @@
 
 #include "vmm/checkpoint_json.h"
 #include "vmm/memory_json.h"
+#include "vmm/migrate_json.h"
 #include "vmm/qmp.h"
 #include "vmm/rundir.h"
 
@@ -429,4 +430,13 @@ void control_checkpoint_event(struct control *c, const struct checkpoint_progres
 	const struct timeval at = now();
 
 	tell_line(c, checkpoint_event_line(progress, &at));
+}
+
+void control_migrate_event(struct control *c, const struct migrate_progress *progress,
+			   bool new_round)
+{
+	const struct timeval at = now();
+
+	tell_line(c,
+		  new_round ? migrate_pass_line(progress, &at) : migrate_event_line(progress, &at));
 }

@@ -47,4 +47,8 @@ void control_memory_event(struct control *c, const struct mem_event *event);
 /* A checkpoint has ended. */
 void control_checkpoint_event(struct control *c, const struct checkpoint_progress *progress);
 
+/* A migration's status has changed, or a round of it has ended. */
+void control_migrate_event(struct control *c, const struct migrate_progress *progress,
+			   bool new_round);
+
 #endif

@@ -56,17 +56,23 @@ static int clear_slot(struct vm *vm, u32 i)
 	return ret;
 }
 
-static int log_slot(struct vm *vm, u32 i)
+static int set_slot(struct vm *vm, u32 i, u32 flags)
 {
 	const struct space_slot *slot = space_slot(vm->space, i);
 	struct kvm_userspace_memory_region region = {
 		.slot = i,
-		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.flags = flags,
 		.guest_phys_addr = slot->start.v,
 		.memory_size = slot->size,
 		.userspace_addr = (uintptr_t)slot->guest,
 	};
-	int ret = kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+
+	return kvm_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+static int log_slot(struct vm *vm, u32 i)
+{
+	int ret = set_slot(vm, i, KVM_MEM_LOG_DIRTY_PAGES);
 
 	return ret ? ret : clear_slot(vm, i);
 }
@@ -91,6 +97,16 @@ int dirty_start(struct vm *vm, struct err *err)
 		return fail(ret, err);
 	vm->logs_dirty = true;
 	return 0;
+}
+
+void dirty_stop(struct vm *vm, bool keep)
+{
+	if (!vm->logs_dirty || keep)
+		return;
+	/* a slot that goes on being logged costs the guest time, and nothing else */
+	for (u32 i = 0; i < space_nr_slots(vm->space); i++)
+		set_slot(vm, i, 0);
+	vm->logs_dirty = false;
 }
 
 int dirty_start_early(struct vm *vm, struct err *err)

@@ -35,4 +35,7 @@ int dirty_start_early(struct vm *vm, struct err *err);
 /* Add to @pages what has been written since the last harvest, and watch it anew. */
 int dirty_harvest(struct vm *vm, u64 *pages, struct err *err);
 
+/* Watch no more, unless @keep. It takes a while: not while the guest stands still. */
+void dirty_stop(struct vm *vm, bool keep);
+
 #endif

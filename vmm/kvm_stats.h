@@ -19,4 +19,14 @@ struct kvm_mapped {
 /* -errno when the kernel has no statistics descriptor or lacks one of the counters. */
 int kvm_stats_mapped(int vm_fd, struct kvm_mapped *mapped);
 
+/* A counter that is read again and again. */
+struct kvm_counter {
+	int fd; /* of the statistics; -1: none */
+	u64 at;
+};
+
+/* Of a VM or a vCPU, by its name. -errno as above; .fd is to be closed. */
+int kvm_counter_open(int kvm_fd, const char *name, struct kvm_counter *counter);
+int kvm_counter_read(const struct kvm_counter *counter, u64 *value);
+
 #endif

@@ -16,7 +16,7 @@
 #include "vmm/machine_impl.h"
 #include "vmm/vcpu.h"
 
-static void notify(struct machine *m, enum machine_event event, enum machine_reason reason)
+void machine_notify(struct machine *m, enum machine_event event, enum machine_reason reason)
 {
 	if (m->listener)
 		m->listener(m->listener_opaque, event, reason);
@@ -43,6 +43,10 @@ int machine_refuse_when_over(const struct machine *m, struct err *err)
 {
 	if (machine_is_over(m) || m->quitting)
 		return err_set(err, -EINVAL, "guest %s: has ended", m->cfg.name);
+	if (m->state == MACHINE_INMIGRATE)
+		return err_set(err, -EINVAL, "guest %s: is not here yet", m->cfg.name);
+	if (m->state == MACHINE_POSTMIGRATE)
+		return err_set(err, -EINVAL, "guest %s: has moved away", m->cfg.name);
 	return 0;
 }
 
@@ -58,7 +62,7 @@ static void finish(struct machine *m, enum machine_reason reason, int status, co
 	m->status = status;
 	if (why)
 		m->why = *why;
-	notify(m, MACHINE_EV_SHUTDOWN, reason);
+	machine_notify(m, MACHINE_EV_SHUTDOWN, reason);
 	m->quitting = true;
 	uv_async_send(&m->ended_async);
 }
@@ -217,8 +221,10 @@ static void open_handles(struct machine *m)
 	uv_async_init(m->loop, &m->ended_async, on_ended);
 	uv_async_init(m->loop, &m->memory_async, on_memory);
 	uv_async_init(m->loop, &m->checkpoint_async, machine_on_checkpoint);
+	uv_async_init(m->loop, &m->migrate_async, machine_on_migrate);
 	m->ended_async.data = m->memory_async.data = m->checkpoint_async.data = m;
-	m->nr_handles = 3;
+	m->migrate_async.data = m;
+	m->nr_handles = 4;
 	memory_events_init(&m->memory_events);
 }
 
@@ -233,12 +239,13 @@ int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_c
 	m->cfg = *cfg;
 	m->vm_cfg = *cfg->vm;
 	m->loop = loop;
-	m->state = MACHINE_PRELAUNCH;
+	m->state = cfg->receive ? MACHINE_INMIGRATE : MACHINE_PRELAUNCH;
+	m->migrate_params = MIGRATE_DEFAULTS;
 	set_hosts(m);
 	vcpu_init_signal();
 	open_handles(m);
 	ret = console_create(&m->console, loop, cfg->serial, &m->console_host, err);
-	if (!ret)
+	if (!ret && !cfg->receive)
 		ret = vm_create(&m->vm, &m->vm_cfg, &m->vm_host, err);
 	if (!ret)
 		ret = machine_begin_chain(m, err);
@@ -252,6 +259,10 @@ int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_c
 
 int machine_start(struct machine *m, enum machine_launch launch, struct err *err)
 {
+	if (m->cfg.receive)
+		return strcmp(m->cfg.receive, MACHINE_DEFER)
+			       ? machine_receive(m, m->cfg.receive, err)
+			       : 0;
 	if (launch == MACHINE_HOLD)
 		return vm_start(m->vm, VM_PAUSE, err);
 	m->state = MACHINE_RUNNING;
@@ -275,17 +286,20 @@ void machine_destroy(struct machine *m)
 	if (!m)
 		return;
 	machine_end_checkpoint(m);
+	machine_end_migration(m);
 	vm_destroy(m->vm);
 	m->vm = NULL;
+	machine_forget_migration(m);
 	console_destroy(m->console);
 	uv_close((uv_handle_t *)&m->ended_async, on_closed);
 	uv_close((uv_handle_t *)&m->memory_async, on_closed);
 	uv_close((uv_handle_t *)&m->checkpoint_async, on_closed);
+	uv_close((uv_handle_t *)&m->migrate_async, on_closed);
 }
 
 bool machine_is_emulated_linux(const struct machine *m)
 {
-	return m->vm->entry.linux && m->vm->kind == KVM_PVM;
+	return m->vm && m->vm->entry.linux && m->vm->kind == KVM_PVM;
 }
 
 /* Questions. */
@@ -302,12 +316,13 @@ const char *machine_name(const struct machine *m)
 
 u64 machine_memory_size(const struct machine *m)
 {
-	return m->cfg.vm->memory;
+	return m->vm_cfg.memory;
 }
 
 int machine_memory_resident(const struct machine *m, u64 *bytes)
 {
-	return m->vm ? space_resident(m->vm->space, bytes) : -ENODEV;
+	*bytes = 0;
+	return m->vm ? space_resident(m->vm->space, bytes) : 0;
 }
 
 unsigned int machine_nr_cpus(const struct machine *m)
@@ -358,7 +373,7 @@ int machine_pause(struct machine *m, struct err *err)
 		return ret;
 	vm_pause(m->vm);
 	m->state = MACHINE_PAUSED;
-	notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
 	return 0;
 }
 
@@ -369,7 +384,7 @@ int machine_resume(struct machine *m, struct err *err)
 	if (ret || m->state == MACHINE_RUNNING)
 		return ret;
 	m->state = MACHINE_RUNNING;
-	notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
 	vm_resume(m->vm);
 	return 0;
 }
@@ -398,13 +413,17 @@ static int replace_vm(struct machine *m, struct err *err)
 
 int machine_reset(struct machine *m, struct err *err)
 {
-	int ret = machine_refuse_when_over(m, err);
+	int ret = machine_refuse_when_moving(m, err);
 
+	if (!ret && m->vm_cfg.incoming)
+		ret = err_set(err, -EINVAL,
+			      "guest %s: it moved here, and what it was started from did not",
+			      m->cfg.name);
 	if (ret)
 		return ret;
 	if (m->state == MACHINE_RUNNING)
 		vm_pause(m->vm);
-	notify(m, MACHINE_EV_RESET, MACHINE_BY_QMP_RESET);
+	machine_notify(m, MACHINE_EV_RESET, MACHINE_BY_QMP_RESET);
 	ret = replace_vm(m, err);
 	if (ret)
 		finish(m, MACHINE_BY_ERROR, 1, err);
@@ -417,7 +436,7 @@ int machine_powerdown(struct machine *m, struct err *err)
 
 	if (ret)
 		return ret;
-	notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
 	devices_power_button(m->vm->devices);
 	return 0;
 }

@@ -22,6 +22,9 @@ struct machine;
 struct uv_loop_s;	    /* libuv's uv_loop_t */
 struct vm_config;	    /* vmm/vm.h */
 struct checkpoint_progress; /* vmm/checkpoint.h */
+struct migrate_params;	    /* vmm/migrate.h */
+struct migrate_progress;
+struct planning_progress; /* vmm/planning.h */
 
 /*
  * What to run, beyond the VM itself. Strings and the VM's configuration must outlive the machine.
@@ -31,13 +34,23 @@ struct machine_config {
 	const char *serial; /* as vmm/console.h has it */
 	FILE *log;	    /* where a dying guest's registers go */
 	const struct vm_config *vm;
+	/*
+	 * Wait for a guest that comes from another quire, here; MACHINE_DEFER: where it is told to
+	 * by machine_receive(). NULL: run the one that vm describes.
+	 */
+	const char *receive;
+	const char *psk_file; /* for that; or NULL */
 };
+
+#define MACHINE_DEFER "defer"
 
 /* QMP's RunState, as far as this machine knows it (named by machine_state_name()). */
 enum machine_state {
+	MACHINE_INMIGRATE,	/* "inmigrate": the guest is not here yet */
 	MACHINE_PRELAUNCH,	/* "prelaunch": created with --paused, never ran */
 	MACHINE_RUNNING,	/* "running" */
 	MACHINE_PAUSED,		/* "paused" */
+	MACHINE_POSTMIGRATE,	/* "postmigrate": it is elsewhere now */
 	MACHINE_SHUTDOWN,	/* "shutdown": ended; the process is about to go */
 	MACHINE_INTERNAL_ERROR, /* "internal-error": the guest cannot go on; likewise */
 };
@@ -188,6 +201,44 @@ void machine_checkpoint_progress(const struct machine *m, struct checkpoint_prog
 /* The listener for checkpoints that have ended, on the main thread. */
 typedef void (*machine_checkpoint_fn)(void *opaque, const struct checkpoint_progress *progress);
 void machine_listen_checkpoint(struct machine *m, machine_checkpoint_fn fn, void *opaque);
+
+/*
+ * Move the guest to another quire, which waits for it at @address (vmm/outgoing.h); returns once
+ * that has begun. -EBUSY: one is under way, or a checkpoint is. Cancelling and the change to
+ * post-copy are as vmm/outgoing.h has them.
+ */
+int machine_migrate(struct machine *m, const char *address, const struct migrate_params *params,
+		    struct err *err);
+int machine_cancel_migration(struct machine *m, struct err *err);
+int machine_go_postcopy(struct machine *m, struct err *err);
+/* It is certain that the other side does not run it, and never will (outgoing_take_back()). */
+int machine_take_back(struct machine *m, struct err *err);
+int machine_recover_migration(struct machine *m, const char *address, struct err *err);
+
+/*
+ * Find out what moving it there would be like, each way (vmm/plan.h); returns once the measuring
+ * has begun, which takes a second and a half. -EBUSY as above. How far it is, and what came of it:
+ */
+int machine_plan(struct machine *m, const char *address, const struct migrate_params *params,
+		 struct err *err);
+void machine_planning_progress(struct machine *m, struct planning_progress *progress);
+
+/* For a machine that waits: listen there. -EINVAL: it does so already, or runs a guest. */
+int machine_receive(struct machine *m, const char *address, struct err *err);
+
+/* Where it listens for a guest; NULL: it does not. */
+const char *machine_receives_at(const struct machine *m);
+
+/* Of the migration under way, in or out, or how the last one ended. */
+void machine_migrate_progress(struct machine *m, struct migrate_progress *progress);
+
+/* What is used when nothing else is said: for QMP's migrate-set-parameters. */
+struct migrate_params *machine_migrate_params(struct machine *m);
+
+/* The listener for changes of a migration's status, and for its rounds, on the main thread. */
+typedef void (*machine_migrate_fn)(void *opaque, const struct migrate_progress *progress,
+				   bool new_round);
+void machine_listen_migrate(struct machine *m, machine_migrate_fn fn, void *opaque);
 
 /* The one listener, called on the main thread as things happen. */
 typedef void (*machine_event_fn)(void *opaque, enum machine_event event,

@@ -136,6 +136,9 @@ int machine_checkpoint(struct machine *m, const struct machine_checkpoint *order
 
 	if (ret)
 		return ret;
+	ret = machine_refuse_when_moving(m, err);
+	if (ret)
+		return ret;
 	if (m->checkpoint)
 		return err_set(err, -EBUSY,
 			       "guest %s: a checkpoint is under way (wait, or cancel it)",
@@ -180,7 +183,7 @@ int machine_begin_chain(struct machine *m, struct err *err)
 static int ready_to_roll_back(struct machine *m, struct err *err)
 {
 	struct mem *mem;
-	int ret = machine_refuse_when_over(m, err);
+	int ret = machine_refuse_when_moving(m, err);
 
 	if (ret || vm_is_clone(m->vm))
 		return ret;

@@ -8,7 +8,10 @@
 #include "vmm/checkpoint.h"
 #include "vmm/console.h"
 #include "vmm/machine.h"
+#include "vmm/incoming.h"
 #include "vmm/memory_events.h"
+#include "vmm/outgoing.h"
+#include "vmm/planning.h"
 #include "vmm/vm.h"
 
 struct machine {
@@ -25,6 +28,7 @@ struct machine {
 	uv_async_t memory_async; /* memory_events has something */
 	struct memory_events memory_events;
 	uv_async_t checkpoint_async; /* the checkpoint has ended */
+	uv_async_t migrate_async;    /* a migration has something to tell */
 	unsigned int nr_handles;     /* of the above, not yet closed */
 	enum machine_state state;
 	bool quitting;
@@ -38,6 +42,15 @@ struct machine {
 	struct checkpoint_progress
 		last_checkpoint; /* how the last one ended; phase DONE at first */
 	struct chain chain;
+	struct outgoing *outgoing; /* under way, or over and not yet forgotten; or NULL */
+	struct incoming *incoming; /* or NULL */
+	struct planning *planning; /* under way or done; or NULL */
+	struct migrate_params migrate_params;
+	enum machine_state state_before; /* MACHINE_POSTMIGRATE */
+	enum migrate_status told;	 /* the status that was last told of */
+	u32 told_round;
+	machine_migrate_fn migrate_listener;
+	void *migrate_listener_opaque;
 	machine_checkpoint_fn checkpoint_listener;
 	void *checkpoint_listener_opaque;
 };
@@ -55,8 +68,21 @@ void machine_on_checkpoint(uv_async_t *handle);
 /* A guest that was restored can go on with the image's chain. */
 int machine_begin_chain(struct machine *m, struct err *err);
 
+/* Tell the listener. */
+void machine_notify(struct machine *m, enum machine_event event, enum machine_reason reason);
+
 /* The guest cannot go on. */
 void machine_fail(struct machine *m, const struct err *why);
+
+/* On the main thread: a migration, in or out, has got further. */
+void machine_on_migrate(uv_async_t *handle);
+
+/* -EBUSY while the guest is moving, or has moved. */
+int machine_refuse_when_moving(const struct machine *m, struct err *err);
+
+/* The machine goes: end what is under way; and, once there is no VM any more, forget it. */
+void machine_end_migration(struct machine *m);
+void machine_forget_migration(struct machine *m);
 
 /* The VM is about to go: end the checkpoint that uses it, and forget its chain. */
 void machine_end_checkpoint(struct machine *m);

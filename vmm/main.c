@@ -25,6 +25,8 @@ static const struct {
 	{"checkpoint", cmd_checkpoint, "NAME DIR", "save a guest while it runs"},
 	{"restore", cmd_restore, "DIR", "bring a guest back from a checkpoint"},
 	{"clone", cmd_clone, "DIR COUNT", "make many guests of one checkpoint"},
+	{"migrate", cmd_migrate, "NAME URI", "move a running guest to another quire"},
+	{"receive", cmd_receive, "URI", "wait for a guest that moves here"},
 	{"reset", cmd_reset, "NAME", "roll a guest back to its checkpoint"},
 	{"image", cmd_image, "ACTION DIR", "look after images of guests"},
 	{"qmp", cmd_qmp, "NAME COMMAND [JSON]", "send one QMP command"},

@@ -10,6 +10,8 @@
 #include "mm/base.h"
 #include "vmm/checkpoint_json.h"
 #include "vmm/memory_json.h"
+#include "vmm/qmp_args.h"
+#include "vmm/qmp_migrate.h"
 #include "vmm/version.h"
 
 /*
@@ -20,64 +22,6 @@ json_t *qmp_version(void)
 {
 	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", 7, "minor", 2, "micro", 0,
 			 "package", "quire-" QUIRE_VERSION);
-}
-
-static json_t *json_bytes(u64 n)
-{
-	return json_integer((json_int_t)n);
-}
-
-/* Reply with @value; jansson gives NULL when there is no memory. */
-static int give(struct qmp_call *call, json_t *value)
-{
-	call->ret = value;
-	return value ? 0 : err_set(call->err, -ENOMEM, "no memory for the reply");
-}
-
-/* ---- Arguments; the sentences are those of QEMU's input visitors ---- */
-
-enum presence { OPTIONAL, REQUIRED };
-
-/* The argument @key; *value is NULL when it is left out and need not be there. */
-static int get_arg(const struct qmp_call *call, const char *key, enum presence presence,
-		   const json_t **value)
-{
-	*value = json_object_get(call->args, key);
-	if (!*value && presence == REQUIRED)
-		return err_set(call->err, -EINVAL, "Parameter '%s' is missing", key);
-	return 0;
-}
-
-/* A whole number from 0 on; *n stays as it is when the argument is left out. */
-static int get_number(const struct qmp_call *call, const char *key, enum presence presence, u64 *n)
-{
-	const json_t *value;
-	int ret = get_arg(call, key, presence, &value);
-
-	if (ret || !value)
-		return ret;
-	if (!json_is_integer(value))
-		return err_set(call->err, -EINVAL,
-			       "Invalid parameter type for '%s', expected: integer", key);
-	if (json_integer_value(value) < 0)
-		return err_set(call->err, -EINVAL, "Parameter '%s' expects a number from 0 on",
-			       key);
-	*n = (u64)json_integer_value(value);
-	return 0;
-}
-
-static int get_string(const struct qmp_call *call, const char *key, const char **text)
-{
-	const json_t *value;
-	int ret = get_arg(call, key, REQUIRED, &value);
-
-	if (ret)
-		return ret;
-	if (!json_is_string(value))
-		return err_set(call->err, -EINVAL,
-			       "Invalid parameter type for '%s', expected: string", key);
-	*text = json_string_value(value);
-	return 0;
 }
 
 /* ---- Handlers: struct qmp_command's run ---- */
@@ -96,26 +40,26 @@ static int qmp_capabilities(struct qmp_call *call)
 
 static int query_version(struct qmp_call *call)
 {
-	return give(call, qmp_version());
+	return qmp_give(call, qmp_version());
 }
 
 static int query_name(struct qmp_call *call)
 {
-	return give(call, json_pack("{s:s}", "name", machine_name(call->machine)));
+	return qmp_give(call, json_pack("{s:s}", "name", machine_name(call->machine)));
 }
 
 static int query_status(struct qmp_call *call)
 {
 	enum machine_state state = machine_state(call->machine);
 
-	return give(call, json_pack("{s:s, s:b, s:b}", "status", machine_state_name(state),
-				    "singlestep", 0, "running", state == MACHINE_RUNNING));
+	return qmp_give(call, json_pack("{s:s, s:b, s:b}", "status", machine_state_name(state),
+					"singlestep", 0, "running", state == MACHINE_RUNNING));
 }
 
 /* There is no quire without KVM. */
 static int query_kvm(struct qmp_call *call)
 {
-	return give(call, json_pack("{s:b, s:b}", "enabled", 1, "present", 1));
+	return qmp_give(call, json_pack("{s:b, s:b}", "enabled", 1, "present", 1));
 }
 
 /* One package of single-threaded cores: the topology that vmm/cpuid.h gives the guest. */
@@ -133,14 +77,14 @@ static int query_cpus_fast(struct qmp_call *call)
 
 	for (unsigned int i = 0; i < machine_nr_cpus(call->machine); i++)
 		json_array_append_new(cpus, describe_cpu(call->machine, i));
-	return give(call, cpus);
+	return qmp_give(call, cpus);
 }
 
 static int query_memory_size_summary(struct qmp_call *call)
 {
 	u64 size = machine_memory_size(call->machine);
 
-	return give(call, json_pack("{s:o}", "base-memory", json_bytes(size)));
+	return qmp_give(call, json_pack("{s:o}", "base-memory", qmp_bytes(size)));
 }
 
 static int stop(struct qmp_call *call)
@@ -176,7 +120,7 @@ static json_t *exit_counts(const struct machine *m)
 	json_t *exits = json_object();
 
 	for (unsigned int i = 0; i < n; i++)
-		json_object_set_new(exits, counts[i].name, json_bytes(counts[i].count));
+		json_object_set_new(exits, counts[i].name, qmp_bytes(counts[i].count));
 	return exits;
 }
 
@@ -187,8 +131,8 @@ static json_t *mapped_pages(const struct machine *m)
 
 	if (machine_mapped_pages(m, pages))
 		return json_null();
-	return json_pack("{s:o, s:o, s:o}", "4K", json_bytes(pages[0]), "2M", json_bytes(pages[1]),
-			 "1G", json_bytes(pages[2]));
+	return json_pack("{s:o, s:o, s:o}", "4K", qmp_bytes(pages[0]), "2M", qmp_bytes(pages[1]),
+			 "1G", qmp_bytes(pages[2]));
 }
 
 /*
@@ -207,13 +151,13 @@ static int x_quire_stats(struct qmp_call *call)
 	if (code)
 		return err_set(call->err, code, "resident memory cannot be told: %s",
 			       strerror(-code));
-	return give(call,
-		    json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-			      machine_name(m), "pid", (int)getpid(), "state",
-			      machine_state_name(machine_state(m)), "memory",
-			      json_bytes(machine_memory_size(m)), "resident", json_bytes(resident),
-			      "stored", json_bytes(mem.store_bytes), "limit", json_bytes(mem.limit),
-			      "mapped", mapped_pages(m), "exits", exit_counts(m)));
+	return qmp_give(call, json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+					machine_name(m), "pid", (int)getpid(), "state",
+					machine_state_name(machine_state(m)), "memory",
+					qmp_bytes(machine_memory_size(m)), "resident",
+					qmp_bytes(resident), "stored", qmp_bytes(mem.store_bytes),
+					"limit", qmp_bytes(mem.limit), "mapped", mapped_pages(m),
+					"exits", exit_counts(m)));
 }
 
 /* ---- Handlers: the memory engine ---- */
@@ -239,7 +183,7 @@ static int x_quire_memory(struct qmp_call *call)
 {
 	struct mem_stats stats;
 	u64 cells = 0;
-	int ret = get_number(call, "map", OPTIONAL, &cells);
+	int ret = qmp_number(call, "map", QMP_OPTIONAL, &cells);
 
 	if (!ret && json_object_get(call->args, "map") && (!cells || cells > MAX_MAP_CELLS))
 		ret = err_set(call->err, -EINVAL, "Parameter 'map' expects a number from 1 to %u",
@@ -247,7 +191,7 @@ static int x_quire_memory(struct qmp_call *call)
 	if (!ret)
 		ret = machine_memory_stats(call->machine, &stats, call->err);
 	if (!ret)
-		ret = give(call, memory_json(&stats));
+		ret = qmp_give(call, memory_json(&stats));
 	if (!ret && cells)
 		ret = add_map(call, call->ret, (u32)cells);
 	if (ret) {
@@ -260,10 +204,10 @@ static int x_quire_memory(struct qmp_call *call)
 static int x_quire_set_limit(struct qmp_call *call)
 {
 	u64 limit, limit_min = 0;
-	int ret = get_number(call, "limit", REQUIRED, &limit);
+	int ret = qmp_number(call, "limit", QMP_REQUIRED, &limit);
 
 	if (!ret)
-		ret = get_number(call, "limit-min", OPTIONAL, &limit_min);
+		ret = qmp_number(call, "limit-min", QMP_OPTIONAL, &limit_min);
 	return ret ? ret : machine_set_limit(call->machine, limit, limit_min, call->err);
 }
 
@@ -275,19 +219,19 @@ static int x_quire_reclaim(struct qmp_call *call)
 {
 	u64 size;
 	s64 went;
-	int ret = get_number(call, "size", REQUIRED, &size);
+	int ret = qmp_number(call, "size", QMP_REQUIRED, &size);
 
 	if (ret)
 		return ret;
 	went = machine_reclaim(call->machine, size, call->err);
 	return went < 0 ? (int)went
-			: give(call, json_pack("{s:o}", "reclaimed", json_bytes((u64)went)));
+			: qmp_give(call, json_pack("{s:o}", "reclaimed", qmp_bytes((u64)went)));
 }
 
 static int x_quire_set_policy(struct qmp_call *call)
 {
 	const char *policy;
-	int ret = get_string(call, "policy", &policy);
+	int ret = qmp_string(call, "policy", QMP_REQUIRED, &policy);
 
 	return ret ? ret : machine_set_policy(call->machine, policy, call->err);
 }
@@ -299,18 +243,13 @@ static int x_quire_set_proactive(struct qmp_call *call)
 		[MEM_PROACTIVE_PROMOTIONS] = "promotions",
 		[MEM_PROACTIVE_STALL] = "stall",
 	};
-	const char *mode;
-	int ret = get_string(call, "mode", &mode);
+	unsigned int mode = 0;
+	int ret = qmp_arg(call, "mode", QMP_REQUIRED, &(const json_t *){NULL});
 
-	if (ret)
-		return ret;
-	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++)
-		if (!strcmp(mode, modes[i]))
-			return machine_set_proactive(call->machine, i, call->err);
-	return err_set(
-		call->err, -EINVAL,
-		"Parameter 'mode' does not accept value '%s' (give off, promotions or stall)",
-		mode);
+	if (!ret)
+		ret = qmp_choice(call, "mode", modes, ARRAY_SIZE(modes), "off, promotions or stall",
+				 &mode);
+	return ret ? ret : machine_set_proactive(call->machine, mode, call->err);
 }
 
 static int x_quire_audit(struct qmp_call *call)
@@ -318,7 +257,7 @@ static int x_quire_audit(struct qmp_call *call)
 	u64 wrong;
 	int ret = machine_audit_memory(call->machine, &wrong, call->err);
 
-	return ret ? ret : give(call, json_pack("{s:o}", "wrong", json_bytes(wrong)));
+	return ret ? ret : qmp_give(call, json_pack("{s:o}", "wrong", qmp_bytes(wrong)));
 }
 
 static int x_quire_reset_peak(struct qmp_call *call)
@@ -326,32 +265,18 @@ static int x_quire_reset_peak(struct qmp_call *call)
 	return machine_reset_memory_peak(call->machine, call->err);
 }
 
-static int get_bool(const struct qmp_call *call, const char *key, bool *flag)
-{
-	const json_t *value;
-	int ret = get_arg(call, key, OPTIONAL, &value);
-
-	if (ret || !value)
-		return ret;
-	if (!json_is_boolean(value))
-		return err_set(call->err, -EINVAL,
-			       "Invalid parameter type for '%s', expected: boolean", key);
-	*flag = json_is_true(value);
-	return 0;
-}
-
 static int x_quire_checkpoint(struct qmp_call *call)
 {
 	struct machine_checkpoint order = {0};
 	u64 every_us = 0;
-	int ret = get_string(call, "dir", &order.dir);
+	int ret = qmp_string(call, "dir", QMP_REQUIRED, &order.dir);
 
 	if (!ret)
-		ret = get_bool(call, "incremental", &order.incremental);
+		ret = qmp_bool(call, "incremental", &order.incremental);
 	if (!ret)
-		ret = get_number(call, "every-us", OPTIONAL, &every_us);
+		ret = qmp_number(call, "every-us", QMP_OPTIONAL, &every_us);
 	if (!ret)
-		ret = get_number(call, "bandwidth", OPTIONAL, &order.bandwidth);
+		ret = qmp_number(call, "bandwidth", QMP_OPTIONAL, &order.bandwidth);
 	if (!ret && every_us > UINT64_MAX / 1000)
 		ret = err_set(call->err, -EINVAL, "Parameter 'every-us' is out of range");
 	order.every_ns = every_us * 1000;
@@ -368,7 +293,7 @@ static int x_quire_query_checkpoint(struct qmp_call *call)
 	struct checkpoint_progress progress;
 
 	machine_checkpoint_progress(call->machine, &progress);
-	return give(call, checkpoint_json(&progress));
+	return qmp_give(call, checkpoint_json(&progress));
 }
 
 static int x_quire_roll_back(struct qmp_call *call)
@@ -377,8 +302,8 @@ static int x_quire_roll_back(struct qmp_call *call)
 	int ret = machine_roll_back(call->machine, &rolled, call->err);
 
 	return ret ? ret
-		   : give(call, json_pack("{s:I, s:I}", "pages", (json_int_t)rolled.pages,
-					  "pause-us", (json_int_t)(rolled.pause_ns / 1000)));
+		   : qmp_give(call, json_pack("{s:I, s:I}", "pages", (json_int_t)rolled.pages,
+					      "pause-us", (json_int_t)(rolled.pause_ns / 1000)));
 }
 
 /* ---- The table ---- */
@@ -413,6 +338,25 @@ static const struct qmp_command commands[] = {
 	{.name = "x-quire-roll-back", .run = x_quire_roll_back},
 	{.name = "x-quire-cancel-checkpoint", .run = x_quire_cancel_checkpoint},
 	{.name = "x-quire-query-checkpoint", .run = x_quire_query_checkpoint},
+	{.name = "migrate", .run = qmp_migrate, .args = {"uri", "detach", "resume", "blk", "inc"}},
+	{.name = "migrate-recover", .run = qmp_migrate_recover, .args = {"uri"}},
+	{.name = "x-quire-take-back", .run = qmp_x_quire_take_back},
+	{.name = "migrate_cancel", .run = qmp_migrate_cancel},
+	{.name = "migrate-start-postcopy", .run = qmp_migrate_start_postcopy},
+	{.name = "migrate-incoming", .run = qmp_migrate_incoming, .args = {"uri"}},
+	{.name = "migrate-set-parameters",
+	 .run = qmp_migrate_set_parameters,
+	 .args = {"max-bandwidth", "downtime-limit", "multifd-channels", "x-quire-strategy",
+		  "x-quire-copy", "x-quire-time-limit", "x-quire-late", "x-quire-psk-file",
+		  "x-quire-spill"}},
+	{.name = "migrate-set-capabilities",
+	 .run = qmp_migrate_set_capabilities,
+	 .args = {"capabilities"}},
+	{.name = "query-migrate", .run = qmp_query_migrate},
+	{.name = "query-migrate-parameters", .run = qmp_query_migrate_parameters},
+	{.name = "query-migrate-capabilities", .run = qmp_query_migrate_capabilities},
+	{.name = "x-quire-plan-migration", .run = qmp_plan_migration, .args = {"uri"}},
+	{.name = "x-quire-query-plan", .run = qmp_query_plan},
 };
 
 static int query_commands(struct qmp_call *call)
@@ -421,7 +365,7 @@ static int query_commands(struct qmp_call *call)
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		json_array_append_new(list, json_pack("{s:s}", "name", commands[i].name));
-	return give(call, list);
+	return qmp_give(call, list);
 }
 
 const struct qmp_command *qmp_command_find(const char *name)

@@ -23,7 +23,7 @@ struct qmp_call {
 	struct err *err;
 };
 
-#define QMP_MAX_ARGS 4
+#define QMP_MAX_ARGS 10
 
 struct qmp_command {
 	const char *name;

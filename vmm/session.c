@@ -76,6 +76,13 @@ static void on_checkpoint(void *opaque, const struct checkpoint_progress *progre
 	control_checkpoint_event(s->control, progress);
 }
 
+static void on_migrate(void *opaque, const struct migrate_progress *progress, bool new_round)
+{
+	struct session *s = opaque;
+
+	control_migrate_event(s->control, progress, new_round);
+}
+
 /* Tell the parent, and let go of its terminal. What goes wrong is said there unless detached. */
 static void announce(const struct launch *l)
 {
@@ -111,11 +118,16 @@ static int start(struct session *s, const struct launch *l, struct err *err)
 	machine_listen(s->machine, on_event, s);
 	machine_listen_memory(s->machine, on_memory_event, s);
 	machine_listen_checkpoint(s->machine, on_checkpoint, s);
+	machine_listen_migrate(s->machine, on_migrate, s);
 	if (machine_is_emulated_linux(s->machine))
 		fprintf(stderr,
 			"quire: note: this host's KVM emulates kernel code and stock Linux will "
 			"not boot on it (see quire doctor; use tools/quire-lab)\n");
-	return machine_start(s->machine, l->paused ? MACHINE_HOLD : MACHINE_RUN, err);
+	ret = machine_start(s->machine, l->paused ? MACHINE_HOLD : MACHINE_RUN, err);
+	if (!ret && machine_receives_at(s->machine))
+		fprintf(stderr, "quire: guest %s: waits at %s\n", l->machine.name,
+			machine_receives_at(s->machine));
+	return ret;
 }
 
 static void open_loop(struct session *s)

@@ -2,6 +2,7 @@
 /*
  * A vCPU's thread: into the guest, out with an exit, one switch on the reason. Contract in vcpu.h.
  */
+#include "mm/clock.h"
 #include "vmm/vcpu.h"
 
 #include <limits.h>
@@ -123,14 +124,23 @@ void vcpu_destroy(struct vcpu *vcpu)
 
 /* Leaving the guest, and staying out. */
 
-static void ignore_signal(int sig)
+/* Of the vCPU whose thread this is. */
+static _Thread_local struct kvm_run *own_run;
+
+/*
+ * Its arrival is the message: KVM_RUN returns -EINTR. One that arrives just before KVM_RUN must not
+ * be lost; vcpu_kick() has seen to that already, a timer has not.
+ */
+static void on_kick(int sig)
 {
-	(void)sig; /* its arrival is the message: KVM_RUN returns -EINTR */
+	(void)sig;
+	if (own_run)
+		own_run->immediate_exit = 1;
 }
 
 void vcpu_init_signal(void)
 {
-	struct sigaction action = {.sa_handler = ignore_signal};
+	struct sigaction action = {.sa_handler = on_kick};
 
 	sigaction(KICK_SIGNAL, &action, NULL);
 }
@@ -159,9 +169,12 @@ static void finish_access(struct vcpu *vcpu)
 }
 
 /* Whether a vCPU that is to run must wait all the same. */
-static bool held_back(struct vm *vm)
+static bool held_back(struct vcpu *vcpu)
 {
-	return atomic_load(&vm->holds) || vm->host->congested(vm->host->opaque);
+	struct vm *vm = vcpu->vm;
+
+	return atomic_load(&vm->holds) || atomic_load(&vcpu->napping) ||
+	       vm->host->congested(vm->host->opaque);
 }
 
 /* Wait until the guest may run; false when the thread is to end instead. */
@@ -174,7 +187,7 @@ static bool park(struct vcpu *vcpu)
 	pthread_mutex_lock(&vm->lock);
 	vm->parked++;
 	pthread_cond_broadcast(&vm->changed);
-	while ((want = atomic_load(&vm->want)) == VM_PAUSE || (want == VM_RUN && held_back(vm)))
+	while ((want = atomic_load(&vm->want)) == VM_PAUSE || (want == VM_RUN && held_back(vcpu)))
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	vm->parked--;
 	/* under the lock: a kick that comes later stands */
@@ -183,11 +196,51 @@ static bool park(struct vcpu *vcpu)
 	return want == VM_RUN;
 }
 
+/* A timer of this thread's, which kicks it. */
+static void set_timer(struct vcpu *vcpu, u64 at_ns)
+{
+	struct sigevent kick = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
+	const struct itimerspec at = {
+		.it_value = {(time_t)(at_ns / 1000000000), (long)(at_ns % 1000000000)},
+	};
+
+	kick._sigev_un._tid = (int)gettid();
+	if (!vcpu->has_timer)
+		vcpu->has_timer = !timer_create(CLOCK_MONOTONIC, &kick, &vcpu->timer);
+	if (vcpu->has_timer)
+		timer_settime(vcpu->timer, TIMER_ABSTIME, &at, NULL);
+}
+
+/* Where its time in the guest is limited: begin it, or end it. */
+static void spend_allowance(struct vcpu *vcpu)
+{
+	u64 allowance = atomic_load(&vcpu->allowance_ns), now;
+
+	if (!allowance || atomic_load(&vcpu->napping)) {
+		vcpu->run_until = 0;
+		return;
+	}
+	now = now_ns();
+	if (!vcpu->run_until) {
+		vcpu->run_until = now + allowance;
+		set_timer(vcpu, vcpu->run_until);
+	} else if (now >= vcpu->run_until) {
+		vcpu->run_until = 0;
+		atomic_store(&vcpu->napping, true);
+	}
+}
+
 static bool may_run(struct vcpu *vcpu)
 {
-	if (atomic_load(&vcpu->vm->want) == VM_RUN && !held_back(vcpu->vm))
+	spend_allowance(vcpu);
+	/* a kick whose reason has gone by now must be taken back, which park() does */
+	if (atomic_load(&vcpu->vm->want) == VM_RUN && !held_back(vcpu) &&
+	    !vcpu->run->immediate_exit)
 		return true;
-	return park(vcpu);
+	if (!park(vcpu))
+		return false;
+	spend_allowance(vcpu); /* a new one, after a nap */
+	return true;
 }
 
 /* Exits. */
@@ -326,6 +379,7 @@ static void *run_thread(void *arg)
 	char name[16];
 
 	atomic_store(&vcpu->tid, (int)gettid());
+	own_run = vcpu->run;
 	/* a thread names itself by one system call, another one through a file in /proc */
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
@@ -338,6 +392,8 @@ static void *run_thread(void *arg)
 		else
 			handle_run_error(vcpu, errno);
 	}
+	if (vcpu->has_timer)
+		timer_delete(vcpu->timer);
 	return NULL;
 }
 

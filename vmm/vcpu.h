@@ -24,6 +24,7 @@
 #define QUIRE_VMM_VCPU_H
 
 #include <stdatomic.h>
+#include <time.h>
 
 #include "vmm/vm.h"
 
@@ -47,7 +48,16 @@ struct vcpu {
 	pthread_t thread;
 	bool has_thread;
 	bool unfinished; /* the last exit was an access that KVM has yet to complete */
-	atomic_int tid;	 /* host thread id; 0 before the thread runs */
+	/*
+	 * For vmm/throttle.h: how long it may be in the guest before it naps, 0: for ever; and
+	 * whether it naps, until somebody else ends that.
+	 */
+	_Atomic u64 allowance_ns;
+	atomic_bool napping;
+	u64 run_until; /* its present allowance ends then; of its own thread, as are the next */
+	timer_t timer;
+	bool has_timer;
+	atomic_int tid; /* host thread id; 0 before the thread runs */
 	_Atomic u64 exits[VCPU_NR_EXIT_KINDS];
 };
 

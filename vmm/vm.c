@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The virtual machine: its recipe, and how its vCPUs are started and stopped. Contract in vm.h. */
+#include "vmm/incoming.h"
 #include "vmm/vm.h"
 
 #include <stdarg.h>
@@ -79,9 +80,16 @@ static int kvm_fail(int ret, const char *what, struct err *err)
 static int create_space(struct vm *vm, struct err *err)
 {
 	const struct vm_config *cfg = &vm->cfg;
-	int ret = vm_is_clone(vm) ? space_create_clone(&vm->space, cfg->origin->base_fd)
-				  : space_create(&vm->space, cfg->memory, cfg->backing);
+	int ret;
 
+	if (vm_is_clone(vm))
+		ret = space_create_clone(&vm->space, cfg->origin->base_fd);
+	else if (cfg->incoming && cfg->incoming->memory_fd >= 0)
+		ret = space_adopt(&vm->space, cfg->incoming->memory_fd);
+	else
+		ret = space_create(&vm->space, cfg->memory, cfg->backing);
+	if (!ret && space_size(vm->space) != cfg->memory)
+		return err_set(err, -EINVAL, "guest memory is not of the size that was announced");
 	if (ret == -EINVAL)
 		return err_set(
 			err, ret,
@@ -174,7 +182,7 @@ static int create_vcpu(struct vm *vm, unsigned int i, struct err *err)
 	return ret;
 }
 
-/* Those of a restored guest get everything else from its state. */
+/* Those of a guest that was elsewhere get everything else from its state. */
 static int create_bare_vcpus(struct vm *vm, struct err *err)
 {
 	int ret = 0;
@@ -208,7 +216,9 @@ static int create_new_vcpus(struct vm *vm, struct err *err)
 
 static int create_vcpus(struct vm *vm, struct err *err)
 {
-	return vm->cfg.origin ? create_bare_vcpus(vm, err) : create_new_vcpus(vm, err);
+	if (vm->cfg.origin || vm->cfg.incoming)
+		return create_bare_vcpus(vm, err);
+	return create_new_vcpus(vm, err);
 }
 
 /* Each machine has an id of its own, one that was reset or restored included. */
@@ -253,10 +263,13 @@ static int create_mem(struct vm *vm, struct err *err)
 		return 0;
 	cfg.nr_cpus = vm->cfg.nr_cpus;
 	if (vm->cfg.origin && !vm->cfg.origin->eager) {
-		cfg.origin = vm->cfg.origin->image;
+		image_pager_init(&vm->lazy, vm->cfg.origin->image);
+		cfg.origin = &vm->lazy.pager;
 		cfg.warm = vm->cfg.origin->warm;
 		cfg.nr_warm = vm->cfg.origin->nr_warm;
 	}
+	if (vm->cfg.incoming)
+		cfg.origin = vm->cfg.incoming->pager;
 	return mem_create(&vm->mem, vm->space, &cfg, &host, err);
 }
 
@@ -276,6 +289,8 @@ static int create_devices(struct vm *vm, struct err *err)
 /* The guest's memory, as a kernel's first instruction finds it or as the image has it. */
 static int fill_memory(struct vm *vm, struct err *err)
 {
+	if (vm->cfg.incoming)
+		return 0;
 	if (!vm->cfg.origin)
 		return load_guest(vm, err);
 	if (vm_is_clone(vm) || !vm->cfg.origin->eager)
@@ -283,17 +298,30 @@ static int fill_memory(struct vm *vm, struct err *err)
 	return origin_load_memory(vm->cfg.origin, vm, err);
 }
 
+/* Memory that was handed over is another's until he lets go: vmm/incoming.c starts it then. */
+static int start_mem(struct vm *vm, struct err *err)
+{
+	const struct incoming_guest *in = vm->cfg.incoming;
+
+	return vm->mem && !(in && in->memory_fd >= 0) ? mem_start(vm->mem, err) : 0;
+}
+
 /* The rest of its state: likewise. */
 static int set_state(struct vm *vm, struct err *err)
 {
+	const struct incoming_guest *in = vm->cfg.incoming;
 	const struct origin *o = vm->cfg.origin;
 	int ret;
 
-	if (!o)
+	if (!o && !in)
 		return vcpu_set_boot_state(vm->vcpus[0], err);
 	/* KVM may touch guest memory while its state is set: it must be the guest's own by then */
-	ret = vm->mem ? mem_start(vm->mem, err) : 0;
-	return ret ? ret : state_load(vm, o->state, o->state_size, o->clock, err);
+	ret = start_mem(vm, err);
+	if (!ret && in)
+		ret = state_load(vm, in->state, in->state_size, in->clock, err);
+	else if (!ret)
+		ret = state_load(vm, o->state, o->state_size, o->clock, err);
+	return ret;
 }
 
 static int build(struct vm *vm, struct err *err)
@@ -394,7 +422,7 @@ int vm_new_generation(struct vm *vm, struct err *err)
 
 int vm_start(struct vm *vm, enum vm_want want, struct err *err)
 {
-	int ret = vm->mem ? mem_start(vm->mem, err) : 0;
+	int ret = start_mem(vm, err);
 
 	/* the first that can be written through the engine is after its start */
 	if (!ret && vm->cfg.origin)

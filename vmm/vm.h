@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "mm/err.h"
+#include "mm/image_pager.h"
 #include "mm/mem.h"
 #include "mm/space.h"
 #include "vmm/devices.h"
@@ -39,6 +40,8 @@ struct vm_config {
 	enum space_backing backing;
 	/* restore this instead of loading a kernel; or NULL. With SPACE_CLONE it has a base. */
 	const struct origin *origin;
+	/* or wait for this one, whose memory comes by and by; or NULL */
+	const struct incoming_guest *incoming;
 	/*
 	 * How guest memory is managed. It applies where the backing is SPACE_MEMFD; memory made of
 	 * anything else is left alone. nr_cpus in it is filled in.
@@ -75,12 +78,14 @@ struct vm_host {
 enum vm_want { VM_PAUSE, VM_RUN, VM_QUIT };
 
 struct vcpu;
+struct incoming_guest;
 
 struct vm {
 	struct vm_config cfg;
 	const struct vm_host *host;
 	struct space *space;
-	struct mem *mem; /* NULL: the backing is one that cannot be managed */
+	struct mem *mem;	 /* NULL: the backing is one that cannot be managed */
+	struct image_pager lazy; /* its origin, where the guest was restored from an image */
 	struct devices *devices;
 	struct device_host device_host;
 	struct boot_entry entry;

@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Migration as clients see it: the commands on a fake machine, their arguments and refusals, the
+ * replies field by field, the events.
+ */
+#include "tests/test.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/qmp_peer.h"
+#include "vmm/migrate_format.h"
+#include "vmm/migrate_json.h"
+
+#define DO(command)	    "{\"execute\": \"" command "\"}"
+#define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
+#define SET(args)	    CALL("migrate-set-parameters", args)
+#define QUERY		    DO("query-migrate")
+
+static void start(struct peer *p)
+{
+	peer_init_negotiated(p);
+	p->machine.params = MIGRATE_DEFAULTS;
+}
+
+/* ---- Orders ---- */
+
+static void a_guest_is_sent_away(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	expect(&p, CALL("migrate", "{\"uri\": \"tcp:h:1\"}"), OK);
+	assert_string_equal(p.machine.address, "tcp:h:1");
+	assert_false(p.machine.resumed);
+	/* what QEMU's clients send along for nothing */
+	expect(&p,
+	       CALL("migrate", "{\"uri\": \"unix:/x\", \"detach\": true, \"blk\": false, "
+			       "\"inc\": false, \"resume\": false}"),
+	       OK);
+	assert_string_equal(p.machine.address, "unix:/x");
+	expect(&p, DO("migrate_cancel"), OK);
+	assert_int_equal(p.machine.migration.status, MIGRATE_CANCELLED);
+	machine_quit(&p.machine, MACHINE_BY_QMP_QUIT);
+	expect(&p, CALL("migrate", "{\"uri\": \"tcp:h:1\"}"), ERROR("guest fake: has ended"));
+	peer_fini(&p);
+}
+
+static void one_that_broke_is_resumed(void **state)
+{
+	const char *again = CALL("migrate", "{\"uri\": \"tcp:h:2\", \"resume\": true}");
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	expect(&p, again, ERROR("there is no broken migration to recover"));
+	p.machine.migration.status = MIGRATE_POSTCOPY_PAUSED;
+	expect(&p, again, OK);
+	assert_true(p.machine.resumed);
+	assert_string_equal(p.machine.address, "tcp:h:2");
+	peer_fini(&p);
+}
+
+static void postcopy_is_asked_for(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	expect(&p, DO("migrate-start-postcopy"),
+	       ERROR("this migration was not set up for post-copy"));
+	assert_false(p.machine.go_postcopy);
+	p.machine.params.postcopy = true;
+	expect(&p, DO("migrate-start-postcopy"), OK);
+	assert_true(p.machine.go_postcopy);
+	peer_fini(&p);
+}
+
+static void a_guest_is_waited_for(void **state)
+{
+	const char *wait = CALL("migrate-incoming", "{\"uri\": \"unix:/in\"}");
+	struct peer p;
+	json_t *reply;
+
+	(void)state;
+	start(&p);
+	expect(&p, wait, ERROR("guest fake: waits for no guest"));
+	reply = query(&p, QUERY);
+	assert_null(json_object_get(reply, "x-quire-listens-at"));
+	json_decref(reply);
+	p.machine.state = MACHINE_INMIGRATE;
+	expect(&p, wait, OK);
+	reply = query(&p, QUERY);
+	assert_string_equal(string_at(reply, "x-quire-listens-at"), "unix:/in");
+	json_decref(reply);
+	peer_fini(&p);
+}
+
+struct bad {
+	const char *request, *answer;
+};
+
+static void expect_refusals(struct peer *p, const struct bad *bad, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		expect(p, bad[i].request, bad[i].answer);
+}
+
+static void bad_orders_are_refused(void **state)
+{
+	static const struct bad bad[] = {
+		{DO("migrate"), ERROR("Parameter 'uri' is missing")},
+		{CALL("migrate", "{\"uri\": 7}"),
+		 ERROR("Invalid parameter type for 'uri', expected: string")},
+		{CALL("migrate", "{\"uri\": null}"),
+		 ERROR("Invalid parameter type for 'uri', expected: string")},
+		{CALL("migrate", "{\"uri\": \"x\", \"resume\": 1}"),
+		 ERROR("Invalid parameter type for 'resume', expected: boolean")},
+		{CALL("migrate", "{\"uri\": \"x\", \"blk\": \"no\"}"),
+		 ERROR("Invalid parameter type for 'blk', expected: boolean")},
+		{CALL("migrate", "{\"uri\": \"x\", \"inc\": []}"),
+		 ERROR("Invalid parameter type for 'inc', expected: boolean")},
+		{CALL("migrate", "{\"uri\": \"x\", \"blk\": true}"),
+		 ERROR("no disks are migrated")},
+		{CALL("migrate", "{\"uri\": \"x\", \"inc\": true}"),
+		 ERROR("no disks are migrated")},
+		{CALL("migrate", "{\"uri\": \"x\", \"fast\": true}"),
+		 ERROR("Parameter 'fast' is unexpected")},
+		{CALL("migrate_cancel", "{\"uri\": \"x\"}"),
+		 ERROR("Parameter 'uri' is unexpected")},
+		{CALL("migrate-start-postcopy", "{\"now\": true}"),
+		 ERROR("Parameter 'now' is unexpected")},
+		{DO("migrate-incoming"), ERROR("Parameter 'uri' is missing")},
+		{CALL("migrate-incoming", "{\"uri\": false}"),
+		 ERROR("Invalid parameter type for 'uri', expected: string")},
+		{CALL("query-migrate", "{\"x\": 1}"), ERROR("Parameter 'x' is unexpected")},
+	};
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	p.machine.state = MACHINE_INMIGRATE;
+	expect_refusals(&p, bad, ARRAY_SIZE(bad));
+	assert_string_equal(p.machine.address, "");
+	assert_int_equal(p.machine.migration.status, MIGRATE_NONE);
+	assert_false(p.machine.receives || p.machine.go_postcopy || p.machine.resumed);
+	peer_fini(&p);
+}
+
+/* ---- Parameters ---- */
+
+static void parameters_are_set_and_told(void **state)
+{
+	struct migrate_params *m;
+	struct peer p;
+	json_t *reply;
+
+	(void)state;
+	start(&p);
+	m = &p.machine.params;
+	expect(&p,
+	       SET("{\"max-bandwidth\": 123456789, \"downtime-limit\": 300, "
+		   "\"multifd-channels\": 16, \"x-quire-strategy\": \"hybrid\", "
+		   "\"x-quire-copy\": true, \"x-quire-time-limit\": 5000, "
+		   "\"x-quire-late\": \"cancel\", \"x-quire-psk-file\": \"/k\", "
+		   "\"x-quire-spill\": \"/spill\"}"),
+	       OK);
+	assert_int_equal(m->bandwidth, 123456789);
+	assert_int_equal(m->downtime_ns, 300000000);
+	assert_int_equal(m->streams, 16);
+	assert_int_equal(m->strategy, MIGRATE_HYBRID);
+	assert_true(m->copy);
+	assert_int_equal(m->time_ns, 5000000000);
+	assert_int_equal(m->late, MIGRATE_LATE_CANCEL);
+	assert_string_equal(m->psk_file, "/k");
+	assert_string_equal(m->spill, "/spill");
+	reply = query(&p, DO("query-migrate-parameters"));
+	assert_int_equal(integer_at(reply, "max-bandwidth"), 123456789);
+	assert_int_equal(integer_at(reply, "downtime-limit"), 300);
+	assert_int_equal(integer_at(reply, "multifd-channels"), 16);
+	assert_string_equal(string_at(reply, "x-quire-strategy"), "hybrid");
+	assert_true(json_is_true(json_object_get(reply, "x-quire-copy")));
+	assert_int_equal(integer_at(reply, "x-quire-time-limit"), 5000);
+	assert_string_equal(string_at(reply, "x-quire-late"), "cancel");
+	assert_string_equal(string_at(reply, "x-quire-psk-file"), "/k");
+	assert_string_equal(string_at(reply, "x-quire-spill"), "/spill");
+	assert_int_equal(json_object_size(reply), 9);
+	json_decref(reply);
+	peer_fini(&p);
+}
+
+/* What is not named stays, each by itself; every name of a choice is one. */
+static void parameters_are_set_one_by_one(void **state)
+{
+	static const char *const lates[] = {"go-on", "cancel", "post-copy"};
+	struct migrate_params *m, defaults = MIGRATE_DEFAULTS;
+	char request[200];
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	m = &p.machine.params;
+	expect(&p, SET("{}"), OK);
+	expect(&p, DO("migrate-set-parameters"), OK);
+	assert_memory_equal(m, &defaults, sizeof(*m));
+	expect(&p, SET("{\"x-quire-psk-file\": \"/key\"}"), OK);
+	for (unsigned int i = 0; i < MIGRATE_NR_STRATEGIES; i++) {
+		snprintf(request, sizeof(request), SET("{\"x-quire-strategy\": \"%s\"}"),
+			 migrate_strategy_names[i]);
+		expect(&p, request, OK);
+		assert_int_equal(m->strategy, i);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(lates); i++) {
+		snprintf(request, sizeof(request), SET("{\"x-quire-late\": \"%s\"}"), lates[i]);
+		expect(&p, request, OK);
+		assert_int_equal(m->late, i);
+	}
+	expect(&p, SET("{\"downtime-limit\": 0}"), OK);
+	assert_int_equal(m->downtime_ns, 0);
+	expect(&p, SET("{\"downtime-limit\": 2000000}"), OK);
+	assert_int_equal(m->downtime_ns, 2000000000000);
+	expect(&p, SET("{\"x-quire-copy\": true}"), OK);
+	expect(&p, SET("{\"x-quire-copy\": false}"), OK);
+	assert_false(m->copy);
+	assert_int_equal(m->streams, 1);
+	assert_string_equal(m->psk_file, "/key");
+	expect(&p, SET("{\"x-quire-psk-file\": \"\"}"), OK);
+	assert_string_equal(m->psk_file, "");
+	peer_fini(&p);
+}
+
+#define NO_INTEGER(name) ERROR("Invalid parameter type for '" name "', expected: integer")
+#define NO_STRING(name)	 ERROR("Invalid parameter type for '" name "', expected: string")
+#define NEGATIVE(name)	 ERROR("Parameter '" name "' expects a number from 0 on")
+#define STREAMS		 ERROR("Parameter 'multifd-channels' expects a number from 1 to 16")
+
+static void bad_parameters_are_refused(void **state)
+{
+	static const struct bad bad[] = {
+		{SET("{\"max-bandwidth\": \"1G\"}"), NO_INTEGER("max-bandwidth")},
+		{SET("{\"max-bandwidth\": 1.5}"), NO_INTEGER("max-bandwidth")},
+		{SET("{\"max-bandwidth\": -1}"), NEGATIVE("max-bandwidth")},
+		{SET("{\"downtime-limit\": true}"), NO_INTEGER("downtime-limit")},
+		{SET("{\"downtime-limit\": -5}"), NEGATIVE("downtime-limit")},
+		{SET("{\"downtime-limit\": 2000001}"), ERROR("a time is out of range")},
+		{SET("{\"x-quire-time-limit\": {}}"), NO_INTEGER("x-quire-time-limit")},
+		{SET("{\"x-quire-time-limit\": 18446744073710}"), ERROR("a time is out of range")},
+		{SET("{\"x-quire-time-limit\": 9223372036854775807}"),
+		 ERROR("a time is out of range")},
+		{SET("{\"multifd-channels\": 0}"), STREAMS},
+		{SET("{\"multifd-channels\": 17}"), STREAMS},
+		{SET("{\"multifd-channels\": 4294967297}"), STREAMS},
+		{SET("{\"multifd-channels\": \"2\"}"), NO_INTEGER("multifd-channels")},
+		{SET("{\"x-quire-strategy\": \"precopy\"}"),
+		 ERROR("Parameter 'x-quire-strategy' does not accept value 'precopy' "
+		       "(give pre-copy, post-copy, hybrid or auto)")},
+		{SET("{\"x-quire-strategy\": 0}"), NO_STRING("x-quire-strategy")},
+		{SET("{\"x-quire-late\": \"\"}"),
+		 ERROR("Parameter 'x-quire-late' does not accept value '' "
+		       "(give go-on, cancel or post-copy)")},
+		{SET("{\"x-quire-late\": 1}"), NO_STRING("x-quire-late")},
+		{SET("{\"x-quire-psk-file\": 1}"), NO_STRING("x-quire-psk-file")},
+		{SET("{\"x-quire-spill\": []}"), NO_STRING("x-quire-spill")},
+		{SET("{\"x-quire-copy\": 1}"),
+		 ERROR("Invalid parameter type for 'x-quire-copy', expected: boolean")},
+		{SET("{\"speed\": 1}"), ERROR("Parameter 'speed' is unexpected")},
+	};
+	struct migrate_params before;
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	before = p.machine.params;
+	expect_refusals(&p, bad, ARRAY_SIZE(bad));
+	/* one that is wrong: none is set, whether it comes before or after */
+	expect(&p, SET("{\"downtime-limit\": 7, \"max-bandwidth\": 9, \"x-quire-copy\": 1}"),
+	       bad[19].answer);
+	assert_memory_equal(&p.machine.params, &before, sizeof(before));
+	peer_fini(&p);
+}
+
+static void names_have_an_end(void **state)
+{
+	static const char *const keys[] = {"x-quire-psk-file", "x-quire-spill"};
+	char request[500], answer[100], name[256];
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	memset(name, 'k', sizeof(name));
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const char *kept = i ? p.machine.params.spill : p.machine.params.psk_file;
+
+		snprintf(request, sizeof(request), SET("{\"%s\": \"%.256s\"}"), keys[i], name);
+		snprintf(answer, sizeof(answer), ERROR("Parameter '%s' is too long"), keys[i]);
+		expect(&p, request, answer);
+		assert_string_equal(kept, "");
+		snprintf(request, sizeof(request), SET("{\"%s\": \"%.255s\"}"), keys[i], name);
+		expect(&p, request, OK);
+		assert_int_equal(strlen(kept), 255);
+	}
+	peer_fini(&p);
+}
+
+/* ---- Capabilities ---- */
+
+#define CAPS(list)	 CALL("migrate-set-capabilities", "{\"capabilities\": " list "}")
+#define CAP(name, state) "{\"capability\": \"" name "\", \"state\": " state "}"
+
+/* Of the one with this name. */
+static bool capability(struct peer *p, const char *name)
+{
+	json_t *list = query(p, DO("query-migrate-capabilities"));
+	int state = -1;
+
+	assert_int_equal(json_array_size(list), 3);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *one = json_array_get(list, i);
+
+		assert_int_equal(json_object_size(one), 2);
+		assert_true(json_is_boolean(json_object_get(one, "state")));
+		if (!strcmp(string_at(one, "capability"), name))
+			state = json_is_true(json_object_get(one, "state"));
+	}
+	json_decref(list);
+	assert_int_not_equal(state, -1);
+	return state;
+}
+
+static void capabilities_are_switches(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	assert_false(capability(&p, "postcopy-ram"));
+	assert_false(capability(&p, "multifd"));
+	assert_true(capability(&p, "events"));
+	expect(&p, CAPS("[" CAP("postcopy-ram", "true") ", " CAP("events", "false") "]"), OK);
+	assert_true(p.machine.params.postcopy && capability(&p, "postcopy-ram"));
+	assert_true(capability(&p, "events")); /* they are always sent */
+	expect(&p, CAPS("[" CAP("postcopy-ram", "false") ", " CAP("multifd", "true") "]"), OK);
+	assert_false(p.machine.params.postcopy);
+	expect(&p, SET("{\"multifd-channels\": 2}"), OK);
+	assert_true(capability(&p, "multifd"));
+	expect(&p, CAPS("[]"), OK);
+	/* what is not there can be left off */
+	expect(&p, CAPS("[" CAP("xbzrle", "false") "]"), OK);
+	peer_fini(&p);
+}
+
+static void bad_capabilities_are_refused(void **state)
+{
+	static const struct bad bad[] = {
+		{DO("migrate-set-capabilities"), ERROR("Parameter 'capabilities' is missing")},
+		{CAPS("7"), ERROR("Invalid parameter type for 'capabilities', expected: array")},
+		{CAPS("{}"), ERROR("Invalid parameter type for 'capabilities', expected: array")},
+		{CAPS("[7]"), ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[[]]"), ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[{}]"), ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[{\"capability\": \"events\"}]"),
+		 ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[{\"state\": true}]"), ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[{\"capability\": 1, \"state\": true}]"),
+		 ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[" CAP("postcopy-ram", "1") "]"),
+		 ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[" CAP("xbzrle", "true") "]"),
+		 ERROR("Capability 'xbzrle' is not available")},
+		{CAPS("[" CAP("no such", "true") "]"),
+		 ERROR("Capability 'no such' is not available")},
+		{CALL("query-migrate-capabilities", "{\"all\": true}"),
+		 ERROR("Parameter 'all' is unexpected")},
+	};
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	expect_refusals(&p, bad, ARRAY_SIZE(bad));
+	assert_false(p.machine.params.postcopy);
+	peer_fini(&p);
+}
+
+/* ---- How it goes ---- */
+
+static const struct migrate_progress under_way = {
+	.status = MIGRATE_ACTIVE,
+	.strategy = MIGRATE_HYBRID,
+	.handover = true,
+	.round = 3,
+	.pages_all = 1000,
+	.pages_left = 20,
+	.pages_dirty = 30,
+	.dirty_rate = 40,
+	.bytes = 50,
+	.rate = 12500000,
+	.expected_ns = 60400000,
+	.total_ns = 80123499999,
+	.throttle = 35,
+	.asked = 90,
+	.batch = {.pages = 101,
+		  .patterns = 102,
+		  .same = 103,
+		  .deltas = 104,
+		  .packed = 105,
+		  .raw = 106,
+		  .stored = 107},
+};
+
+static void nothing_is_told_before(void **state)
+{
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	expect(&p, QUERY, "{\"return\": {\"status\": \"none\"}}\r\n");
+	peer_fini(&p);
+}
+
+static void statuses_are_qemus(void **state)
+{
+	static const char *const names[] = {
+		"none",
+		"setup",
+		"active",
+		"device",
+		"postcopy-active",
+		"postcopy-paused",
+		"postcopy-recover",
+		"cancelled",
+		"failed",
+		"completed",
+		"x-quire-unsure",
+	};
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	p.machine.migration = under_way;
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++) {
+		json_t *reply;
+
+		p.machine.migration.status = i;
+		reply = query(&p, QUERY);
+		assert_string_equal(string_at(reply, "status"), names[i]);
+		json_decref(reply);
+	}
+	peer_fini(&p);
+}
+
+static void expect_ram(const json_t *ram)
+{
+	assert_int_equal(integer_at(ram, "transferred"), 50);
+	assert_int_equal(integer_at(ram, "remaining"), 20 * 4096);
+	assert_int_equal(integer_at(ram, "total"), 1000 * 4096);
+	assert_int_equal(integer_at(ram, "duplicate"), 102);
+	assert_int_equal(integer_at(ram, "normal"), 105 + 106);
+	assert_int_equal(integer_at(ram, "normal-bytes"), (105 + 106) * 4096);
+	assert_int_equal(integer_at(ram, "dirty-pages-rate"), 40);
+	assert_true(json_is_real(json_object_get(ram, "mbps")));
+	assert_true(json_real_value(json_object_get(ram, "mbps")) == 100.0);
+	assert_int_equal(integer_at(ram, "dirty-sync-count"), 3);
+	assert_int_equal(integer_at(ram, "page-size"), 4096);
+	assert_int_equal(integer_at(ram, "postcopy-requests"), 90);
+}
+
+static void expect_ours(const json_t *ours)
+{
+	const json_t *pages = json_object_get(ours, "pages");
+
+	assert_string_equal(string_at(ours, "strategy"), "hybrid");
+	assert_true(json_is_true(json_object_get(ours, "hand-over")));
+	assert_int_equal(integer_at(ours, "dirty-pages"), 30);
+	assert_int_equal(integer_at(pages, "sent"), 101);
+	assert_int_equal(integer_at(pages, "pattern"), 102);
+	assert_int_equal(integer_at(pages, "same"), 103);
+	assert_int_equal(integer_at(pages, "delta"), 104);
+	assert_int_equal(integer_at(pages, "lz4"), 105);
+	assert_int_equal(integer_at(pages, "raw"), 106);
+	assert_int_equal(integer_at(pages, "stored"), 107);
+}
+
+static void progress_is_told(void **state)
+{
+	struct peer p;
+	json_t *reply;
+
+	(void)state;
+	start(&p);
+	p.machine.migration = under_way;
+	reply = query(&p, QUERY);
+	assert_string_equal(string_at(reply, "status"), "active");
+	assert_int_equal(integer_at(reply, "total-time"), 80123);
+	assert_int_equal(integer_at(reply, "expected-downtime"), 60);
+	assert_int_equal(integer_at(reply, "cpu-throttle-percentage"), 35);
+	assert_null(json_object_get(reply, "downtime")); /* it was none yet */
+	assert_null(json_object_get(reply, "error-desc"));
+	expect_ram(json_object_get(reply, "ram"));
+	expect_ours(json_object_get(reply, "x-quire"));
+	json_decref(reply);
+	peer_fini(&p);
+}
+
+static void an_end_is_told(void **state)
+{
+	struct peer p;
+	json_t *reply;
+
+	(void)state;
+	start(&p);
+	p.machine.migration = under_way;
+	p.machine.migration.status = MIGRATE_FAILED;
+	p.machine.migration.downtime_ns = 7890600;
+	p.machine.migration.why = (struct err){"no \"room\""};
+	reply = query(&p, QUERY);
+	assert_string_equal(string_at(reply, "status"), "failed");
+	assert_string_equal(string_at(reply, "error-desc"), "no \"room\"");
+	assert_int_equal(integer_at(reply, "downtime"), 8);
+	json_decref(reply);
+	peer_fini(&p);
+}
+
+/* A line as an object, its time checked and taken out. */
+static json_t *event(char *line)
+{
+	json_t *object, *time;
+
+	assert_non_null(line);
+	assert_memory_equal(line + strlen(line) - 2, "\r\n", 2);
+	object = json_loads(line, 0, NULL);
+	assert_non_null(object);
+	time = json_object_get(object, "timestamp");
+	assert_int_equal(integer_at(time, "seconds"), 7);
+	assert_int_equal(integer_at(time, "microseconds"), 9);
+	assert_int_equal(json_object_size(object), 3);
+	free(line);
+	return object;
+}
+
+static void events_are_lines(void **state)
+{
+	const struct timeval now = {.tv_sec = 7, .tv_usec = 9};
+	struct migrate_progress progress = under_way;
+	json_t *line, *data;
+
+	(void)state;
+	for (unsigned int i = MIGRATE_NONE; i <= MIGRATE_UNSURE; i++) {
+		progress.status = i;
+		line = event(migrate_event_line(&progress, &now));
+		data = json_object_get(line, "data");
+		assert_string_equal(string_at(line, "event"), "MIGRATION");
+		assert_string_equal(string_at(data, "status"), migrate_status_names[i]);
+		assert_int_equal(json_object_size(data), 1);
+		json_decref(line);
+	}
+	line = event(migrate_pass_line(&progress, &now));
+	data = json_object_get(line, "data");
+	assert_string_equal(string_at(line, "event"), "MIGRATION_PASS");
+	assert_int_equal(integer_at(data, "pass"), 3);
+	assert_int_equal(json_object_size(data), 1);
+	json_decref(line);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_guest_is_sent_away),
+		cmocka_unit_test(one_that_broke_is_resumed),
+		cmocka_unit_test(postcopy_is_asked_for),
+		cmocka_unit_test(a_guest_is_waited_for),
+		cmocka_unit_test(bad_orders_are_refused),
+		cmocka_unit_test(parameters_are_set_and_told),
+		cmocka_unit_test(parameters_are_set_one_by_one),
+		cmocka_unit_test(bad_parameters_are_refused),
+		cmocka_unit_test(names_have_an_end),
+		cmocka_unit_test(capabilities_are_switches),
+		cmocka_unit_test(bad_capabilities_are_refused),
+		cmocka_unit_test(nothing_is_told_before),
+		cmocka_unit_test(statuses_are_qemus),
+		cmocka_unit_test(progress_is_told),
+		cmocka_unit_test(an_end_is_told),
+		cmocka_unit_test(events_are_lines),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

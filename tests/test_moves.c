@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A real guest moves from one VM of this process to another while it counts in every page
+ * (job=edge), so that a page which went back by one write is found. Whatever is done to the
+ * migration meanwhile, the guest runs on in one of the two and ends well. Needs /dev/kvm,
+ * build/guest/micro.elf and, to cut connections, build/release/tests/proxy (or $PROXY).
+ */
+#include "tests/test.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "mm/clock.h"
+#include "mm/thread.h"
+#include "tests/vm_fixture.h"
+#include "vmm/incoming.h"
+#include "vmm/outgoing.h"
+
+#define MEMORY	   (64 * MiB)
+#define NR_CPUS	   2
+#define JOB(time)  "job=edge passes=0 cpus=2 size=16M time=" time
+#define BOUNDED_NS ((u64)30000000000) /* no step takes so long, even where all is slow */
+
+extern char **environ;
+
+static char dir[] = "/tmp/test_moves.XXXXXX";
+static char unix_address[64], proxy_address[64];
+static u32 random_state = 1;
+
+static u32 any(u32 below)
+{
+	random_state = random_state * 1664525 + 1013904223;
+	return (u32)((u64)random_state * below >> 32);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(proxy_address, sizeof(proxy_address), "unix:%s/p", dir);
+	return 0;
+}
+
+/* A new one each time: one that has come keeps its own. */
+static const char *next_address(void)
+{
+	static unsigned int nr;
+
+	snprintf(unix_address, sizeof(unix_address), "unix:%s/%u", dir, ++nr);
+	return unix_address;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	unlink(proxy_address + 5);
+	return rmdir(dir);
+}
+
+static void nothing(void *opaque)
+{
+	(void)opaque;
+}
+
+/* ---- The other side: a thread in its owner's place ---- */
+
+struct other {
+	struct incoming *in;
+	struct runner runner; /* made when a guest has announced itself */
+	pthread_t thread;
+	sem_t changed;
+	atomic_bool quit;
+};
+
+static void other_changed(void *opaque)
+{
+	sem_post(&((struct other *)opaque)->changed);
+}
+
+static void other_make(struct other *o, const struct incoming_guest *guest)
+{
+	struct err err = {.text = ""};
+	int ret = incoming_check(guest, &err);
+
+	if (!ret)
+		ret = runner_receive(&o->runner, guest, &err);
+	if (ret)
+		incoming_refuse(o->in, &err);
+	else
+		incoming_give_vm(o->in, o->runner.vm);
+}
+
+static void *other_thread(void *arg)
+{
+	const struct incoming_guest *guest;
+	struct other *o = arg;
+
+	while (!atomic_load(&o->quit)) {
+		sem_wait(&o->changed);
+		if (incoming_wants_vm(o->in, &guest))
+			other_make(o, guest);
+	}
+	return NULL;
+}
+
+static void other_open(struct other *o, const char *address)
+{
+	const struct incoming_config cfg = {
+		.address = address,
+		.opaque = o,
+		.changed = other_changed,
+	};
+	struct err err = {.text = ""};
+
+	*o = (struct other){.in = NULL};
+	sem_init(&o->changed, 0, 0);
+	if (incoming_start(&o->in, &cfg, &err))
+		fail_msg("%s", err.text);
+	pthread_create(&o->thread, NULL, other_thread, o);
+}
+
+/* Nothing comes any more, which takes no longer than it may; what has come runs on. */
+static void other_stop(struct other *o)
+{
+	u64 since = now_ns();
+
+	atomic_store(&o->quit, true);
+	incoming_stop(o->in);
+	sem_post(&o->changed);
+	pthread_join(o->thread, NULL);
+	sem_destroy(&o->changed);
+	assert_true(now_ns() - since < BOUNDED_NS);
+}
+
+/* A VM that was made goes too. */
+static void other_close(struct other *o)
+{
+	other_stop(o);
+	if (o->runner.vm)
+		runner_destroy(&o->runner);
+	incoming_destroy(o->in);
+}
+
+/* After other_stop() and its VM's end. */
+static void other_free(struct other *o)
+{
+	if (!o)
+		return;
+	incoming_destroy(o->in);
+	free(o);
+}
+
+/* ---- This side ---- */
+
+static struct outgoing *leave(struct runner *r, const char *address,
+			      const struct migrate_params *params)
+{
+	const struct outgoing_config cfg = {
+		.vm = r->vm,
+		.name = "test",
+		.address = address,
+		.runs = true,
+		.params = *params,
+		.changed = nothing,
+	};
+	struct outgoing *out;
+	struct err err = {.text = ""};
+
+	if (outgoing_start(&out, &cfg, &err))
+		fail_msg("%s", err.text);
+	return out;
+}
+
+/* How it ends, or what it waits for. */
+static struct migrate_progress end_of(struct outgoing *out)
+{
+	u64 until = now_ns() + BOUNDED_NS;
+	struct migrate_progress now;
+
+	do {
+		usleep(1000);
+		outgoing_progress(out, &now);
+		if (now_ns() > until)
+			fail_msg("it stays %s", migrate_status_names[now.status]);
+	} while (!migrate_is_over(now.status) && now.status != MIGRATE_POSTCOPY_PAUSED);
+	return now;
+}
+
+static struct migrate_progress expect_move(struct outgoing *out)
+{
+	struct migrate_progress now = end_of(out);
+
+	if (now.status != MIGRATE_COMPLETED)
+		fail_msg("%s: %s", migrate_status_names[now.status], now.why.text);
+	return now;
+}
+
+/* ---- Moves ---- */
+
+static struct migrate_progress move(const char *address, const struct migrate_params *params)
+{
+	struct migrate_progress progress;
+	struct outgoing *out;
+	struct runner r;
+	struct other o;
+
+	runner_need_kvm();
+	runner_make(&r, MEMORY, NR_CPUS, JOB("2"));
+	other_open(&o, address);
+	runner_run(&r);
+	out = leave(&r, incoming_address(o.in), params);
+	progress = expect_move(out);
+	assert_false(vm_ended(r.vm, NULL));
+	runner_expect_pass(&o.runner);
+	assert_null(strstr(o.runner.out, "micro: fill")); /* that was here */
+	outgoing_destroy(out);
+	runner_destroy(&r);
+	other_close(&o);
+	return progress;
+}
+
+static void by_rounds(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	struct migrate_progress now;
+
+	(void)state;
+	params.copy = true;
+	now = move(next_address(), &params);
+	assert_true(!now.handover && now.round > 0);
+	assert_true(now.batch.pages >= 16 * MiB / PAGE_SIZE);
+	params.streams = 3;
+	now = move("tcp:127.0.0.1:0", &params);
+	assert_true(!now.handover && now.round > 0);
+}
+
+static void by_its_memory_itself(void **state)
+{
+	const struct migrate_params params = MIGRATE_DEFAULTS;
+	struct migrate_progress now;
+
+	(void)state;
+	now = move(next_address(), &params);
+	assert_true(now.handover);
+	assert_true(now.bytes < 1 * MiB); /* its pages stayed where they were */
+}
+
+static void before_its_memory(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	struct migrate_progress now;
+
+	(void)state;
+	params.strategy = MIGRATE_POSTCOPY;
+	now = move(next_address(), &params);
+	assert_true(!now.handover && !now.round && now.asked > 0);
+	params.streams = 2;
+	params.strategy = MIGRATE_HYBRID;
+	now = move("tcp:127.0.0.1:0", &params);
+	assert_int_equal(now.round, 1);
+}
+
+/* ---- Second thoughts ---- */
+
+/* One migration that is given up at some moment; whether the guest has moved all the same. */
+static bool try_and_cancel(struct runner *r, struct other *o)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	struct migrate_progress now;
+	struct outgoing *out;
+	struct err err = {.text = ""};
+	bool moved;
+
+	params.copy = any(4) > 0;
+	params.postcopy = any(2);
+	params.streams = 1 + any(3);
+	params.strategy = any(4) ? MIGRATE_PRECOPY : MIGRATE_HYBRID;
+	params.downtime_ns = any(2) ? 1000000 : 20000000;
+	params.bandwidth = any(2) ? 0 : 100 * MiB;
+	out = leave(r, incoming_address(o->in), &params);
+	usleep(any(any(2) ? 400000 : 8000));
+	moved = outgoing_cancel(out, &err) != 0;
+	now = end_of(out);
+	if (moved)
+		assert_non_null(strstr(err.text, "cannot be cancelled"));
+	if (!moved && now.status == MIGRATE_COMPLETED)
+		moved = true; /* it was over before */
+	assert_int_equal(now.status, moved ? MIGRATE_COMPLETED : MIGRATE_CANCELLED);
+	outgoing_destroy(out);
+	return moved;
+}
+
+static void cancelled_at_any_time(void **state)
+{
+	struct other *holder = NULL; /* of the guest, when it has moved */
+	struct runner first, *r = &first;
+	unsigned int nr_moved = 0;
+
+	(void)state;
+	runner_need_kvm();
+	runner_make(r, MEMORY, NR_CPUS, JOB("15"));
+	runner_run(r);
+	for (int i = 0; i < 40; i++) {
+		struct other *o = malloc(sizeof(*o));
+
+		other_open(o, next_address());
+		if (try_and_cancel(r, o)) {
+			other_stop(o);
+			runner_destroy(r);
+			other_free(holder);
+			holder = o;
+			r = &o->runner;
+			nr_moved++;
+		} else {
+			other_close(o);
+			free(o);
+		}
+		runner_expect_alive(r);
+	}
+	print_message("%u of 40 had moved before they could be cancelled\n", nr_moved);
+	runner_expect_pass(r);
+	runner_destroy(r);
+	other_free(holder);
+}
+
+/* ---- Lost connections ---- */
+
+static pid_t start_proxy(u64 cut_after)
+{
+	const char *path = getenv("PROXY") ? getenv("PROXY") : "build/release/tests/proxy";
+	char name[] = "proxy", option[] = "--cut-after", bytes[32];
+	char *const argv[] = {name, proxy_address, unix_address, option, bytes, NULL};
+	posix_spawn_file_actions_t quietly;
+	pid_t pid;
+
+	if (access(path, X_OK)) {
+		print_message("%s is not built\n", path);
+		skip();
+	}
+	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)cut_after);
+	unlink(proxy_address + 5);
+	posix_spawn_file_actions_init(&quietly);
+	posix_spawn_file_actions_addopen(&quietly, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	assert_int_equal(posix_spawn(&pid, path, &quietly, NULL, argv, environ), 0);
+	posix_spawn_file_actions_destroy(&quietly);
+	for (int i = 0; i < 5000 && access(proxy_address + 5, F_OK); i++)
+		usleep(1000);
+	return pid;
+}
+
+static void stop_proxy(pid_t pid)
+{
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+}
+
+/* The connection breaks after so many bytes; the guest ends well in one of the two. */
+static void cut_after(u64 bytes, const struct migrate_params *params)
+{
+	struct migrate_progress now;
+	struct outgoing *out;
+	struct runner r;
+	struct other o;
+	pid_t pid;
+
+	runner_make(&r, MEMORY, NR_CPUS, JOB("2"));
+	other_open(&o, next_address());
+	pid = start_proxy(bytes);
+	runner_run(&r);
+	out = leave(&r, proxy_address, params);
+	now = end_of(out);
+	while (now.status == MIGRATE_POSTCOPY_PAUSED) {
+		assert_true(now.why.text[0]);
+		assert_int_equal(outgoing_recover(out, proxy_address, NULL), 0);
+		now = end_of(out);
+	}
+	if (now.status == MIGRATE_COMPLETED) {
+		runner_expect_pass(&o.runner);
+	} else {
+		assert_int_equal(now.status, MIGRATE_FAILED);
+		assert_true(now.why.text[0]);
+		runner_expect_pass(&r);
+	}
+	print_message("%llu bytes: %s\n", (unsigned long long)bytes,
+		      migrate_status_names[now.status]);
+	outgoing_destroy(out);
+	runner_destroy(&r);
+	other_close(&o);
+	stop_proxy(pid);
+}
+
+static void cut_in_rounds(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+
+	(void)state;
+	runner_need_kvm();
+	params.copy = true;
+	for (int i = 0; i < 6; i++) {
+		params.streams = 1 + (unsigned int)i % 2;
+		cut_after(i < 2 ? any(20000) : any(24 * MiB), &params);
+	}
+}
+
+static void cut_in_postcopy(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+
+	(void)state;
+	runner_need_kvm();
+	params.strategy = MIGRATE_POSTCOPY;
+	for (int i = 0; i < 6; i++) {
+		params.streams = 1 + (unsigned int)i % 2;
+		cut_after(i < 1 ? any(20000) : any(12 * MiB), &params);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(by_rounds),	     cmocka_unit_test(by_its_memory_itself),
+		cmocka_unit_test(before_its_memory), cmocka_unit_test(cancelled_at_any_time),
+		cmocka_unit_test(cut_in_rounds),     cmocka_unit_test(cut_in_postcopy),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The inside of a migration's source: what its files share. For vmm/outgoing*.c alone.
+ *
+ *	outgoing.c         the thread: connect, set up, hand over, end
+ *	outgoing_plan.c    which way, when nobody said
+ *	outgoing_rounds.c  memory while the guest runs here
+ *	outgoing_post.c    memory while it runs there
+ */
+#ifndef QUIRE_VMM_OUTGOING_IMPL_H
+#define QUIRE_VMM_OUTGOING_IMPL_H
+
+#include <pthread.h>
+
+#include "mm/wire.h"
+#include "vmm/migrate_format.h"
+#include "vmm/outgoing.h"
+#include "vmm/sender.h"
+#include "vmm/state.h"
+
+struct outgoing {
+	struct outgoing_config cfg;
+	char *address, *name; /* that cfg points to */
+	pthread_t thread;
+	u8 session[16];
+	u32 nr_pages, words; /* of the guest, and of a bitmap of them */
+
+	/* of the thread */
+	struct wire *wires[MIGRATE_MAX_STREAMS]; /* the first is the main one */
+	struct wire *urgent;
+	u32 features;	 /* that both sides have */
+	bool told_state; /* the other side may be waiting for the last word */
+	bool pushed;	 /* everything has been sent: only the answer is missing */
+	bool can_post;	 /* the other side is prepared for post-copy */
+	bool post;	 /* and that is how it goes */
+	struct sender *sender;
+	struct state_buf state;
+	u64 *todo;		    /* pages being sent */
+	u64 *dirty;		    /* pages that are to be sent (again) */
+	u64 *last;		    /* pages that were found dirty the time before */
+	struct image_writer *spill; /* begun, and not written yet; or NULL */
+	u64 bytes_before;	    /* on connections that are no more */
+	u64 began_ns, frozen_ns;
+	double rate;	       /* bytes a second, as measured */
+	double bytes_per_page; /* as they are after encoding */
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	/* under lock */
+	bool cancelled;	  /* end it; not once gone */
+	bool gone;	  /* GO has been, or is being, sent */
+	bool go_postcopy; /* asked for, or decided */
+	char *recover;	  /* the address to go on by, or NULL */
+	bool over;	  /* the thread has done its work */
+	bool quit;	  /* the process is about to end */
+	struct migrate_progress progress;
+};
+
+/* ---- outgoing.c ---- */
+
+void outgoing_set_status(struct outgoing *o, enum migrate_status status);
+bool outgoing_is_cancelled(struct outgoing *o);
+
+/* The main connection, in @role. */
+int outgoing_connect(struct outgoing *o, enum migrate_role role, struct err *err);
+/* The further ones, once the other side is ready for them. */
+int outgoing_connect_rest(struct outgoing *o, struct err *err);
+void outgoing_disconnect(struct outgoing *o);
+
+/* Wait until the other side has all that was sent. */
+int outgoing_flush(struct outgoing *o, struct err *err);
+
+/* The last thing that is said. */
+void outgoing_thank(struct outgoing *o);
+
+/* Streams over the present connections. */
+int outgoing_make_sender(struct outgoing *o, struct err *err);
+
+/* ---- outgoing_plan.c ---- */
+
+/* In place of MIGRATE_AUTO the best strategy; the progress has the plan that says so. */
+int outgoing_choose(struct outgoing *o, struct err *err);
+
+/* ---- outgoing_rounds.c ---- */
+
+/* All of what is to go while the guest runs. Afterwards o->dirty says what is left. */
+int outgoing_rounds(struct outgoing *o, struct err *err);
+
+/* Add what was written since the last time to o->dirty. */
+int outgoing_harvest(struct outgoing *o, struct err *err);
+
+/* Whether it is to go over to post-copy, as was asked for or decided. */
+bool outgoing_wants_postcopy(struct outgoing *o);
+
+u64 outgoing_count(const struct outgoing *o, const u64 *pages);
+
+/* ---- outgoing_post.c ---- */
+
+/* The guest runs there: send what it misses (o->dirty), until it has all, over lost connections. */
+int outgoing_serve(struct outgoing *o, struct err *err);
+
+#endif
