@@ -68,6 +68,16 @@ static bool is_ours(const struct incoming *in, const struct migrate_hello *hello
 	       (role == MIGRATE_MAIN || !memcmp(hello->session, in->session, sizeof(in->session)));
 }
 
+/* For wire_accept(): -1 for ever, 0 none. */
+static int time_left(int timeout_ms, u64 until)
+{
+	u64 now = now_ns();
+
+	if (timeout_ms < 0)
+		return -1;
+	return now < until ? (int)((until - now) / 1000000) + 1 : 0;
+}
+
 /*
  * The next connection of that kind. Others are told that they are not welcome: they are no reason
  * to stop waiting for the right one.
@@ -79,13 +89,18 @@ static int accept_role(struct incoming *in, enum migrate_role role, int timeout_
 	u64 until = now_ns() + (u64)timeout_ms * 1000000;
 
 	for (;;) {
+		int left = time_left(timeout_ms, until), ret;
 		struct wire *w = NULL;
-		int ret = wire_accept(in->listener, timeout_ms, &w, err);
 
-		if (ret == -ECANCELED || (ret && timeout_ms >= 0 && now_ns() > until))
+		if (!left)
+			return err_set(err, -ETIMEDOUT, "nobody came who was awaited");
+		ret = wire_accept(in->listener, left, &w, err);
+		if (ret == -ECANCELED)
 			return ret;
-		if (ret)
+		if (ret) {
+			usleep(10000); /* it may be one that lasts */
 			continue;
+		}
 		ret = migrate_hear_hello(w, MIGRATE_ANSWER_MS, hello, err);
 		if (!ret && is_ours(in, hello, role)) {
 			*out = w;

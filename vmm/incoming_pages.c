@@ -65,7 +65,7 @@ static void cut_all(struct incoming *in)
 static void note_broken(struct incoming *in, int ret, const struct err *why)
 {
 	pthread_mutex_lock(&in->lock);
-	if (!in->broken) {
+	if (!in->broken && ret != -ECANCELED) { /* else it was us who cut it */
 		in->broken = ret;
 		in->broken_why = *why;
 	}
@@ -130,11 +130,13 @@ void incoming_end_streams(struct incoming *in)
 	pthread_mutex_lock(&in->ask_lock);
 	in->urgent = NULL; /* nobody asks from here on */
 	pthread_mutex_unlock(&in->ask_lock);
+	pthread_mutex_lock(&in->lock); /* progress counts their bytes */
 	for (u32 i = 0; i < in->nr_streams; i++) {
 		wire_close(in->streams[i].wire);
 		in->streams[i] = (struct incoming_stream){.in = in};
 	}
 	in->nr_streams = 0;
+	pthread_mutex_unlock(&in->lock);
 }
 
 int incoming_wait_flushed(struct incoming *in, struct err *err)

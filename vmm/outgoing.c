@@ -412,7 +412,7 @@ static void *outgoing_thread(void *arg)
 		status = o->gone	? MIGRATE_UNSURE
 			 : o->cancelled ? MIGRATE_CANCELLED
 					: MIGRATE_FAILED;
-	o->progress.why = err;
+	o->progress.why = ret ? err : (struct err){.text = ""};
 	o->progress.total_ns = now_ns() - o->began_ns;
 	o->over = true;
 	pthread_mutex_unlock(&o->lock);
