@@ -77,7 +77,7 @@ expect "receive in no directory" 1 "unix:$WORK/none/wire: cannot listen there" "
 	"unix:$WORK/none/wire"
 expect "migrate whom" 2 "migrate: needs a guest's name and an address" "$QUIRE" migrate
 expect "migrate where" 2 "migrate: needs a guest's name and an address" "$QUIRE" migrate vm
-expect "migrate in two ways at once" 2 "--postcopy, --hybrid: give one" "$QUIRE" migrate vm unix:a \
+expect "migrate in two ways at once" 2 "--precopy, --postcopy, --hybrid, --plan: give one" "$QUIRE" migrate vm unix:a \
 	--postcopy --hybrid
 expect "migrate with another --late" 2 "--late never: unknown value" "$QUIRE" migrate vm unix:a --late never
 expect "migrate in no time" 2 "--time-limit soon: not a time" "$QUIRE" migrate vm unix:a --time-limit soon
