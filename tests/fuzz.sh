@@ -13,7 +13,7 @@ replay() # NAME
 try_more() # NAME
 {
 	mkdir -p "$WORK/$1"
-	build/fuzz/tests/fuzz/fuzz_"$1" -seed=1 -runs=20000 -max_total_time=20 \
+	build/fuzz/tests/fuzz/fuzz_"$1" -seed=1 -runs=20000 -max_total_time=10 \
 		-artifact_prefix="$WORK/" "$WORK/$1" "tests/fuzz/corpus/$1"
 }
 
