@@ -84,18 +84,24 @@ static u32 way_of(const struct version_set *set, page_no no)
 	return way;
 }
 
-const void *versions_find(const struct versions *v, page_no no)
+/* The set that has the page, at *@way; NULL: none has. */
+static struct version_set *find(const struct versions *v, page_no no, u32 *way)
 {
-	const struct version_set *set;
-	u32 way;
+	struct version_set *set;
 
 	if (!v->nr_sets)
 		return NULL;
 	set = set_of(v, no);
-	way = way_of(set, no);
-	if (way == VERSION_WAYS || set->spoiled & 1u << way)
-		return NULL;
-	return place(v, set, way);
+	*way = way_of(set, no);
+	return *way < VERSION_WAYS ? set : NULL;
+}
+
+const void *versions_find(const struct versions *v, page_no no)
+{
+	u32 way;
+	const struct version_set *set = find(v, no, &way);
+
+	return set && !(set->spoiled & 1u << way) ? place(v, set, way) : NULL;
 }
 
 /* A place for a page that has none, or VERSION_WAYS: it is not to have one, for now. */
@@ -140,14 +146,10 @@ void versions_keep(struct versions *v, page_no no, const void *page, bool again)
 
 void versions_spoil(struct versions *v, page_no no)
 {
-	struct version_set *set;
 	u32 way;
+	struct version_set *set = find(v, no, &way);
 
-	if (!v->nr_sets)
-		return;
-	set = set_of(v, no);
-	way = way_of(set, no);
-	if (way < VERSION_WAYS)
+	if (set)
 		set->spoiled |= (u8)(1u << way);
 }
 

@@ -193,14 +193,21 @@ int mem_present(struct mem *m, u64 *pages)
 }
 
 /* Nothing moves: one look is enough, and there is nothing to see where all is in memory. */
-void mem_elsewhere(struct mem *m, u64 *pages)
+u32 mem_elsewhere(struct mem *m, u64 *pages)
 {
+	u32 n = 0;
+
 	pthread_mutex_lock(&m->lock);
 	if (atomic_load(&m->armed) && (m->pages.count[PAGE_STORED] || m->cfg.origin))
-		for (page_no no = 0; no < m->pages.nr; no++)
-			if (m->pages.page[no].state == PAGE_STORED || fill_from_origin(m, no))
+		for (page_no no = 0; no < m->pages.nr; no++) {
+			if (m->pages.page[no].state != PAGE_STORED && !fill_from_origin(m, no))
+				continue;
+			if (pages)
 				set_bits(pages, no, (u64)no + 1);
+			n++;
+		}
 	pthread_mutex_unlock(&m->lock);
+	return n;
 }
 
 /* ---- Pages to another host ---- */

@@ -273,8 +273,11 @@ int mem_export(struct mem *mem, const page_no *nos, u32 n, const struct mem_snap
 void mem_hold_still(struct mem *mem);
 void mem_move_on(struct mem *mem);
 
-/* The bits of pages that are not zeros, and not in the file; exact while it holds still. */
-void mem_elsewhere(struct mem *mem, u64 *pages);
+/*
+ * Pages that are not zeros, and not in the file: how many, and their bits in @pages, which may be
+ * NULL. Exact while it holds still.
+ */
+u32 mem_elsewhere(struct mem *mem, u64 *pages);
 
 /*
  * The destination's side: the guest does not run yet. mem_put_page() (above) and mem_put_block()

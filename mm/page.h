@@ -154,4 +154,23 @@ static inline bool page_in_set(const u64 *set, page_no no)
 	return set[no / 64] >> no % 64 & 1;
 }
 
+static inline u64 page_set_count(const u64 *set, u32 words)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < words; i++)
+		n += (u64)__builtin_popcountll(set[i]);
+	return n;
+}
+
+/* The pages that @bits, which is word @word of a set, stands for; returns how many. */
+static inline u32 page_set_list(u32 word, u64 bits, page_no nos[64])
+{
+	u32 n = 0;
+
+	for (; bits; bits &= bits - 1)
+		nos[n++] = word * 64 + (u32)__builtin_ctzll(bits);
+	return n;
+}
+
 #endif

@@ -189,15 +189,6 @@ static int take(struct checkpoint *c, bool incremental, struct err *err)
 	return ret;
 }
 
-static u64 count_bits(const u64 *bits, u32 words)
-{
-	u64 n = 0;
-
-	for (u32 i = 0; i < words; i++)
-		n += (u64)__builtin_popcountll(bits[i]);
-	return n;
-}
-
 /* While the guest runs: have little left to do at the instant. */
 static int arm(struct checkpoint *c, bool incremental, struct err *err)
 {
@@ -206,7 +197,7 @@ static int arm(struct checkpoint *c, bool incremental, struct err *err)
 
 	if (!ret && incremental)
 		ret = dirty_harvest(c->vm, c->chain->dirty, err);
-	if (!ret && incremental && count_bits(pages, dirty_words(c->vm)) < MEM_SNAP_FEW)
+	if (!ret && incremental && page_set_count(pages, dirty_words(c->vm)) < MEM_SNAP_FEW)
 		return 0;
 	while (!ret && mem_snap_arm(c->vm->mem, pages))
 		if (is_cancelled(c))

@@ -138,29 +138,34 @@ static int accept_main(struct incoming *in, enum migrate_role role, struct err *
 	return migrate_say_hello(w, in->session, role, 0, err);
 }
 
+static int accept_further(struct incoming *in, enum migrate_role role, struct err *err)
+{
+	struct incoming_stream *st = &in->streams[in->nr_streams];
+	struct migrate_hello hello;
+	int ret;
+
+	st->in = in;
+	ret = accept_role(in, role, MIGRATE_ANSWER_MS, &st->wire, &hello, err);
+	if (ret)
+		return ret;
+	in->nr_streams++;
+	if (role == MIGRATE_URGENT) {
+		pthread_mutex_lock(&in->ask_lock);
+		in->urgent = st;
+		pthread_mutex_unlock(&in->ask_lock);
+	}
+	return 0;
+}
+
 /* All the connections that were announced. */
 static int accept_rest(struct incoming *in, struct err *err)
 {
-	struct migrate_hello hello;
 	int ret = 0;
 
-	for (u32 i = 1; i < in->setup.streams && !ret; i++) {
-		struct incoming_stream *st = &in->streams[in->nr_streams];
-
-		st->in = in;
-		ret = accept_role(in, MIGRATE_STREAM, MIGRATE_ANSWER_MS, &st->wire, &hello, err);
-		in->nr_streams += !ret;
-	}
-	if (!ret && in->setup.postcopy) {
-		struct incoming_stream *st = &in->streams[in->nr_streams];
-
-		st->in = in;
-		ret = accept_role(in, MIGRATE_URGENT, MIGRATE_ANSWER_MS, &st->wire, &hello, err);
-		in->nr_streams += !ret;
-		pthread_mutex_lock(&in->ask_lock);
-		in->urgent = ret ? NULL : st;
-		pthread_mutex_unlock(&in->ask_lock);
-	}
+	for (u32 i = 1; i < in->setup.streams && !ret; i++)
+		ret = accept_further(in, MIGRATE_STREAM, err);
+	if (!ret && in->setup.postcopy)
+		ret = accept_further(in, MIGRATE_URGENT, err);
 	return ret ? ret : incoming_start_streams(in, err);
 }
 
@@ -171,7 +176,7 @@ static int load(struct incoming *in, const struct wire_message *msg, struct err 
 	int ret = 0;
 
 	/* memory that was handed over is ours to manage from here on: the source holds still */
-	if (!ret && in->setup.handover)
+	if (in->setup.handover)
 		ret = mem_start(in->vm->mem, err);
 	if (!ret)
 		ret = state_load(in->vm, msg->data, msg->size, in->guest.clock, err);

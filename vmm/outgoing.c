@@ -168,18 +168,11 @@ static int early_state(struct outgoing *o, struct err *err)
  * still, would have to be sent while the guest stands still: where they are many, copying all of it
  * while the guest runs is better.
  */
-static bool hands_over(struct outgoing *o)
+static bool hands_over(const struct outgoing *o)
 {
-	u64 elsewhere;
-
-	if (!wire_is_local(o->wires[0]) || o->cfg.params.copy || o->can_post ||
-	    !(o->features & MIGRATE_F_HANDOVER))
-		return false;
-	memset(o->todo, 0, o->words * sizeof(u64));
-	mem_elsewhere(o->cfg.vm->mem, o->todo);
-	elsewhere = outgoing_count(o, o->todo);
-	memset(o->todo, 0, o->words * sizeof(u64));
-	return elsewhere <= MIGRATE_FEW_PAGES;
+	return wire_is_local(o->wires[0]) && !o->cfg.params.copy && !o->can_post &&
+	       (o->features & MIGRATE_F_HANDOVER) &&
+	       mem_elsewhere(o->cfg.vm->mem, NULL) <= MIGRATE_FEW_PAGES;
 }
 
 static int send_setup(struct outgoing *o, struct err *err)

@@ -92,8 +92,6 @@ int outgoing_harvest(struct outgoing *o, struct err *err);
 /* Whether it is to go over to post-copy, as was asked for or decided. */
 bool outgoing_wants_postcopy(struct outgoing *o);
 
-u64 outgoing_count(const struct outgoing *o, const u64 *pages);
-
 /* ---- outgoing_post.c ---- */
 
 /* The guest runs there: send what it misses (o->dirty), until it has all, over lost connections. */

@@ -32,15 +32,6 @@
 #define STALLS	  2
 #define MAX_ROUND 1000
 
-u64 outgoing_count(const struct outgoing *o, const u64 *pages)
-{
-	u64 n = 0;
-
-	for (u32 i = 0; i < o->words; i++)
-		n += (u64)__builtin_popcountll(pages[i]);
-	return n;
-}
-
 int outgoing_harvest(struct outgoing *o, struct err *err)
 {
 	u64 *also = o->cfg.also_dirty;
@@ -56,7 +47,7 @@ int outgoing_harvest(struct outgoing *o, struct err *err)
 static int send_round(struct outgoing *o, struct err *err)
 {
 	struct sender_stats before, after;
-	u64 since = now_ns(), pages = outgoing_count(o, o->todo), ns;
+	u64 since = now_ns(), pages = page_set_count(o->todo, o->words), ns;
 	double rate;
 	int ret;
 
@@ -97,7 +88,7 @@ static void note_round(struct outgoing *o, u32 round, u64 dirty, u64 ns)
 /* From o->dirty into o->todo what is worth sending now. */
 static void choose(struct outgoing *o)
 {
-	u64 all = outgoing_count(o, o->dirty), hot = 0;
+	u64 all = page_set_count(o->dirty, o->words), hot = 0;
 	bool defer;
 
 	for (u32 i = 0; i < o->words; i++)
@@ -184,7 +175,7 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 			ret = err_set(err, -ECANCELED, "cancelled");
 		if (ret)
 			break;
-		dirty = outgoing_count(o, o->dirty);
+		dirty = page_set_count(o->dirty, o->words);
 		note_round(o, round, dirty, now_ns() - since);
 		since = now_ns();
 		ret = late(o, err);

@@ -51,15 +51,6 @@ static bool is_cancelled(const struct measuring *m)
 	return m->order->is_cancelled && m->order->is_cancelled(m->order->opaque);
 }
 
-static u64 count(const u64 *bits, u32 words)
-{
-	u64 n = 0;
-
-	for (u32 i = 0; i < words; i++)
-		n += (u64)__builtin_popcountll(bits[i]);
-	return n;
-}
-
 /* ---- How it writes ---- */
 
 static int nap_until(const struct measuring *m, u64 until)
@@ -98,10 +89,10 @@ static int watch(struct measuring *m)
 			ret = harvest(m);
 		for (u32 w = 0; w < m->words; w++)
 			m->all[w] |= m->slice[w];
-		written += count(m->slice, m->words);
+		written += page_set_count(m->slice, m->words);
 		m->in->curve[i] = (struct plan_point){
 			.ns = now_ns() - since,
-			.pages = count(m->all, m->words),
+			.pages = page_set_count(m->all, m->words),
 		};
 		m->in->nr_points = i + 1;
 	}
@@ -171,7 +162,7 @@ static int weigh_pages(struct measuring *m)
 
 	if (ret)
 		return err_set(m->err, ret, "memory: %s", strerror(-ret));
-	in->pages = count(m->present, m->words);
+	in->pages = page_set_count(m->present, m->words);
 	n = draw(m, nos);
 	for (u32 effort = 0; effort < 2 && n && !ret; effort++)
 		ret = encode(m, nos, n, effort, &bytes[effort], &ns[effort]);
@@ -303,18 +294,7 @@ static bool may_hand_over(const struct plan_order *order)
 
 bool plan_can_hand_over(const struct plan_order *order)
 {
-	u32 words = dirty_words(order->vm);
-	u64 *elsewhere, n;
-
-	if (!may_hand_over(order))
-		return false;
-	elsewhere = calloc(words, sizeof(u64));
-	if (!elsewhere)
-		return false;
-	mem_elsewhere(order->vm->mem, elsewhere);
-	n = count(elsewhere, words);
-	free(elsewhere);
-	return n <= MIGRATE_FEW_PAGES;
+	return may_hand_over(order) && mem_elsewhere(order->vm->mem, NULL) <= MIGRATE_FEW_PAGES;
 }
 
 int plan_measure_hand_over(const struct plan_order *order, struct plan *plan, struct err *err)

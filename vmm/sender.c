@@ -186,15 +186,13 @@ static int send_chunk(struct stream *st, u64 *pages, u32 chunk, struct way *way,
 	page_no nos[64];
 
 	for (u32 i = 0; i < CHUNK_WORDS; i++) {
-		u32 word = chunk * CHUNK_WORDS + i, n = 0;
-		u64 bits;
+		u32 word = chunk * CHUNK_WORDS + i, n;
 		int ret;
 
 		if (word * 64 >= s->cfg.nr_pages)
 			break;
-		bits = __atomic_exchange_n(&pages[word], 0, __ATOMIC_RELAXED);
-		for (; bits; bits &= bits - 1)
-			nos[n++] = word * 64 + (u32)__builtin_ctzll(bits);
+		n = page_set_list(word, __atomic_exchange_n(&pages[word], 0, __ATOMIC_RELAXED),
+				  nos);
 		if (!n)
 			continue;
 		*any = true;

@@ -46,10 +46,8 @@ static int write_word(struct image_writer *w, struct mem *mem, u32 word, u64 bit
 {
 	const struct mem_snap_sink sink = {w, put_page, put_block};
 	page_no nos[64];
-	u32 n = 0;
+	u32 n = page_set_list(word, bits, nos);
 
-	for (; bits; bits &= bits - 1)
-		nos[n++] = word * 64 + (u32)__builtin_ctzll(bits);
 	return n ? mem_export(mem, nos, n, &sink, err) : 0;
 }
 
@@ -102,7 +100,7 @@ static u32 run_of(const u64 *bits, page_no no, u32 nr_pages)
 {
 	u32 n = 0;
 
-	while (n < AT_ONCE && no + n < nr_pages && bits[(no + n) / 64] >> (no + n) % 64 & 1)
+	while (n < AT_ONCE && no + n < nr_pages && page_in_set(bits, no + n))
 		n++;
 	return n;
 }
