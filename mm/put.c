@@ -301,6 +301,8 @@ void put_forget(struct mem *m, const u64 *pages)
 	while (m->pages.count[PAGE_FILLING] && !atomic_load(&m->cut))
 		pthread_cond_wait(&m->filled, &m->lock);
 	for (page_no no = 0; no < m->pages.nr && !atomic_load(&m->cut); no += n + 1) {
+		while (no % 64 == 0 && no < m->pages.nr && !pages[no / 64])
+			no += 64;
 		for (n = 0; no + n < m->pages.nr && page_in_set(pages, no + n);)
 			n++;
 		discard(m, no, n);

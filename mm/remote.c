@@ -432,16 +432,22 @@ void remote_destroy(struct remote *r)
 	free(r);
 }
 
-int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct err *err)
+int remote_prepare(struct remote *r, struct mem *mem, struct err *err)
+{
+	ASSERT(!r->mem);
+	return mem_take_charge(mem, err);
+}
+
+int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, const u64 *stale,
+		 struct err *err)
 {
 	u32 nr = 0;
 	int ret;
 
-	ASSERT(!r->mem);
-	ret = mem_take_charge(mem, err);
+	ret = remote_prepare(r, mem, err);
 	if (ret)
 		return ret;
-	put_forget(mem, missing);
+	put_forget(mem, stale);
 	r->mem = mem;
 	for (u32 i = 0; i < nr_words(r); i++) {
 		u64 bits = missing[i];
@@ -449,7 +455,7 @@ int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct e
 		if (i == r->nr_pages / 64)
 			bits &= bit_of(r->nr_pages) - 1;
 		nr += (u32)__builtin_popcountll(bits);
-		atomic_store(&r->missing[i], bits);
+		atomic_store_explicit(&r->missing[i], bits, memory_order_relaxed);
 	}
 	atomic_store(&r->nr_missing, nr);
 	return 0;

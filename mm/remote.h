@@ -39,10 +39,18 @@ void remote_destroy(struct remote *r); /* NULL is allowed; the engine must be go
 struct pager *remote_pager(struct remote *r);
 
 /*
- * Before the guest runs here: the pages of @missing (a bit for each) are to come; what was received
- * of them before counts no more. The engine forgets what it has of them. 0 or -errno.
+ * What remote_begin() would do first, and what takes its time: the engine takes charge of what has
+ * come so far. Pages may come and go as before. 0 or -errno.
  */
-int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct err *err);
+int remote_prepare(struct remote *r, struct mem *mem, struct err *err);
+
+/*
+ * Before the guest runs here: the pages of @missing (a bit for each) are to come. Those of @stale,
+ * which are among them, were received before, and that counts no more: the engine forgets them.
+ * Looking at each of many pages takes longer than all the rest. 0 or -errno.
+ */
+int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, const u64 *stale,
+		 struct err *err);
 
 /*
  * A page has come. One that is here already is left as it is (it may have been written since): not

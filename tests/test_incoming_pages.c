@@ -13,6 +13,7 @@
 
 #include "mm/batch.h"
 #include "mm/clock.h"
+#include "mm/engine.h"
 #include "mm/wire_impl.h"
 #include "tests/incoming_fixture.h"
 #include "tests/mem_fixture.h"
@@ -99,6 +100,31 @@ static void pages_arrive_by_both_streams(void **state)
 	half_close(&h);
 }
 
+/* The engine takes charge of what has come, and goes on taking what comes. */
+static void a_prepared_one_takes_pages(void **state)
+{
+	struct half h;
+
+	(void)state;
+	half_open(&h, 1, true);
+	send_pages(h.main, 0, 600, 1);
+	assert_false(atomic_load(&h.guest.mem->armed));
+	for (u32 i = 0; i < 2; i++) {
+		source_say(h.main, MIGRATE_PREPARE, NULL, 0);
+		source_expect(h.main, MIGRATE_PREPARED);
+		assert_true(atomic_load(&h.guest.mem->armed));
+	}
+	send_pages(h.main, 300, 600, 2);
+	source_say(h.main, MIGRATE_STATE, "none", 4);
+	source_expect_refusal(h.main, "state: ");
+	h.main = NULL;
+	expect_failure(h.in, "state: ");
+	for (u32 i = 0; i < 900; i++)
+		h.guest.generation[i] = i < 300 ? 1 : 2;
+	check_all(&h.guest);
+	half_close(&h);
+}
+
 /* ---- What cannot be ---- */
 
 struct bad {
@@ -128,6 +154,7 @@ static void what_is_out_of_turn_is_refused(void **state)
 		{MIGRATE_SETUP, NULL, 0, "message 3 came out of turn"},
 		{MIGRATE_READY, NULL, 0, "message 4 came out of turn"},
 		{MIGRATE_MISSING, "\0\0\0\0\1\0\0\0", 8, "message 7 came out of turn"},
+		{MIGRATE_PREPARE, NULL, 0, "message 16 came out of turn"},
 		{MIGRATE_LOADED, NULL, 0, "message 9 came out of turn"},
 		{MIGRATE_GO, NULL, 0, "message 10 came out of turn"},
 		{MIGRATE_RUNNING, NULL, 0, "message 11 came out of turn"},
@@ -338,6 +365,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_arrive_by_both_streams),
+		cmocka_unit_test(a_prepared_one_takes_pages),
 		cmocka_unit_test(what_is_out_of_turn_is_refused),
 		cmocka_unit_test(damaged_ones_are_refused),
 		cmocka_unit_test(another_shape_is_refused),

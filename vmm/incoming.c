@@ -171,6 +171,14 @@ static int accept_rest(struct incoming *in, struct err *err)
 
 /* ---- Until it is ours ---- */
 
+/* What came of a page that is to come again counts no more: it is looked for among few. */
+static int begin_without_all(struct incoming *in, struct err *err)
+{
+	for (u32 i = 0; i < in->words; i++)
+		in->came[i] &= in->missing[i];
+	return remote_begin(in->remote, in->vm->mem, in->missing, in->came, err);
+}
+
 static int load(struct incoming *in, const struct wire_message *msg, struct err *err)
 {
 	int ret = 0;
@@ -181,7 +189,7 @@ static int load(struct incoming *in, const struct wire_message *msg, struct err 
 	if (!ret)
 		ret = state_load(in->vm, msg->data, msg->size, in->guest.clock, err);
 	if (!ret && in->remote)
-		ret = remote_begin(in->remote, in->vm->mem, in->missing, err);
+		ret = begin_without_all(in, err);
 	if (ret)
 		return ret;
 	in->live = in->remote != NULL;
@@ -204,6 +212,11 @@ static int hear_before(struct incoming *in, bool *loaded, bool *over, struct err
 	case MIGRATE_FLUSH:
 		ret = incoming_wait_flushed(in, err);
 		return ret ? ret : wire_send(in->main, MIGRATE_FLUSHED, NULL, 0, err);
+	case MIGRATE_PREPARE:
+		if (!in->remote)
+			break;
+		ret = remote_prepare(in->remote, in->vm->mem, err);
+		return ret ? ret : wire_send(in->main, MIGRATE_PREPARED, NULL, 0, err);
 	case MIGRATE_MISSING:
 		if (in->missing)
 			return migrate_unpack_bitmap(&msg, in->missing, in->words, &last, err);
@@ -494,6 +507,7 @@ static void incoming_free(struct incoming *in)
 	pthread_mutex_destroy(&in->lock);
 	pthread_mutex_destroy(&in->ask_lock);
 	free(in->missing);
+	free(in->came);
 	free(in->state);
 	free(in->psk_file);
 	free(in->address);

@@ -42,7 +42,8 @@ struct incoming {
 		streams[MIGRATE_MAX_STREAMS + 1]; /* the last may be the urgent one */
 	u32 nr_streams;				  /* of these */
 	struct remote *remote;			  /* or NULL: no page can be missing */
-	u64 *missing;				  /* as the source says; NULL: not told */
+	u64 *missing;				  /* as the source says; NULL: none can be */
+	u64 *came; /* received before it ran here; there if missing is; changed atomically */
 	u32 nr_pages, words;
 	u64 began_ns;
 

@@ -17,11 +17,20 @@
 
 /* ---- Into memory ---- */
 
+static void note_came(struct incoming *in, page_no no)
+{
+	if (in->came && no < in->nr_pages)
+		__atomic_fetch_or(&in->came[no / 64], (u64)1 << no % 64, __ATOMIC_RELAXED);
+}
+
 static int put_page(void *opaque, page_no no, const void *page)
 {
 	struct incoming *in = opaque;
 
-	return in->live ? remote_page(in->remote, no, page) : mem_put_page(in->vm->mem, no, page);
+	if (in->live)
+		return remote_page(in->remote, no, page);
+	note_came(in, no);
+	return mem_put_page(in->vm->mem, no, page);
 }
 
 static int put_block(void *opaque, page_no no, const struct codec_block *block)
@@ -30,6 +39,7 @@ static int put_block(void *opaque, page_no no, const struct codec_block *block)
 
 	if (in->live)
 		return remote_block(in->remote, no, block);
+	note_came(in, no);
 	return mem_put_block(in->vm->mem, no, block, block->kind != CODEC_PATTERN);
 }
 

@@ -11,6 +11,8 @@
  *	HELLO            -------------->                     on each further connection
  *	PAGES ... FLUSH  -------------->                     on every stream, in rounds
  *	                 <--------------  FLUSHED            after each round
+ *	PREPARE          -------------->                     before a pause that lets pages wait
+ *	                 <--------------  PREPARED
  *	                 (the guest stops)
  *	PAGES ... FLUSH  -------------->                     on every stream
  *	                 <--------------  FLUSHED
@@ -51,6 +53,8 @@ enum migrate_message {
 	MIGRATE_PUSHED,
 	MIGRATE_DONE,
 	MIGRATE_FLUSHED, /* the destination has all that came before FLUSH, on every stream */
+	MIGRATE_PREPARE, /* the engine is to take charge: not in the pause */
+	MIGRATE_PREPARED,
 };
 
 #define MIGRATE_MAGIC	"quiremig"

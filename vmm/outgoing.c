@@ -12,6 +12,7 @@
 #include "mm/space.h"
 #include "mm/thread.h"
 #include "vmm/dirty.h"
+#include "vmm/first_pages.h"
 #include "vmm/migrate_talk.h"
 #include "vmm/outgoing_impl.h"
 #include "vmm/spill.h"
@@ -159,6 +160,7 @@ static int early_state(struct outgoing *o, struct err *err)
 
 	vm_freeze(o->cfg.vm);
 	ret = state_save(o->cfg.vm, &o->state, err);
+	first_pages(o->cfg.vm, o->first);
 	vm_thaw(o->cfg.vm);
 	return ret;
 }
@@ -231,17 +233,15 @@ static int send_last(struct outgoing *o, struct err *err)
 {
 	int ret = state_save(o->cfg.vm, &o->state, err);
 
+	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
 	if (!ret && o->progress.handover)
-		mem_elsewhere(o->cfg.vm->mem, o->dirty); /* the rest was given with the file */
+		mem_elsewhere(o->cfg.vm->mem, o->todo); /* the rest was given with the file */
+	else if (!ret && o->post)
+		ret = outgoing_tell_missing(o, err);
 	else if (!ret)
-		ret = outgoing_harvest(o, err);
-	if (!ret && o->post)
-		ret = migrate_send_bitmap(o->wires[0], o->dirty, o->words, err);
-	if (!ret && !o->post) {
-		memcpy(o->todo, o->dirty, o->words * sizeof(u64));
-		sender_start(o->sender, o->todo);
-		ret = sender_wait(o->sender, err);
-	}
+		ret = outgoing_harvest(o, o->todo, err);
+	if (!ret)
+		ret = sender_send(o->sender, o->todo, err);
 	if (!ret)
 		ret = sender_flush(o->sender, err);
 	if (!ret)
@@ -337,6 +337,9 @@ static int hand_over(struct outgoing *o, struct err *err)
 	int ret;
 
 	o->post = o->cfg.params.strategy != MIGRATE_PRECOPY || outgoing_wants_postcopy(o);
+	ret = o->post ? outgoing_prepare(o, err) : 0;
+	if (ret)
+		return ret;
 	outgoing_set_status(o, MIGRATE_DEVICE);
 	o->frozen_ns = now_ns();
 	vm_freeze(vm);
@@ -424,10 +427,11 @@ static int allocate(struct outgoing *o, struct err *err)
 	o->todo = calloc(o->words, sizeof(u64));
 	o->dirty = calloc(o->words, sizeof(u64));
 	o->last = calloc(o->words, sizeof(u64));
+	o->first = calloc(o->words, sizeof(u64));
 	o->progress.pages_all = o->nr_pages;
 	o->progress.strategy = o->cfg.params.strategy;
 	o->progress.status = MIGRATE_SETTING_UP;
-	if (!o->address || !o->name || !o->todo || !o->dirty || !o->last)
+	if (!o->address || !o->name || !o->todo || !o->dirty || !o->last || !o->first)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (getrandom(o->session, sizeof(o->session), 0) != sizeof(o->session))
 		return err_set(err, -EIO, "no random numbers");
@@ -448,6 +452,7 @@ static void outgoing_free(struct outgoing *o)
 	free(o->todo);
 	free(o->dirty);
 	free(o->last);
+	free(o->first);
 	free(o);
 }
 

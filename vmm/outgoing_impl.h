@@ -35,9 +35,10 @@ struct outgoing {
 	bool post;	 /* and that is how it goes */
 	struct sender *sender;
 	struct state_buf state;
-	u64 *todo;		    /* pages being sent */
-	u64 *dirty;		    /* pages that are to be sent (again) */
-	u64 *last;		    /* pages that were found dirty the time before */
+	u64 *todo;  /* pages being sent */
+	u64 *dirty; /* pages that are to be sent (again) */
+	u64 *last;  /* pages that were found dirty the time before */
+	u64 *first; /* post-copy: what the guest will need at once, as far as known */
 	struct image_writer *spill; /* begun, and not written yet; or NULL */
 	u64 bytes_before;	    /* on connections that are no more */
 	u64 began_ns, frozen_ns;
@@ -86,13 +87,22 @@ int outgoing_choose(struct outgoing *o, struct err *err);
 /* All of what is to go while the guest runs. Afterwards o->dirty says what is left. */
 int outgoing_rounds(struct outgoing *o, struct err *err);
 
-/* Add what was written since the last time to o->dirty. */
-int outgoing_harvest(struct outgoing *o, struct err *err);
+/* Add what was written since the last time to @pages. */
+int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err);
+
+/* Send what is in o->todo, and learn from it what the connection takes. */
+int outgoing_send_round(struct outgoing *o, struct err *err);
 
 /* Whether it is to go over to post-copy, as was asked for or decided. */
 bool outgoing_wants_postcopy(struct outgoing *o);
 
 /* ---- outgoing_post.c ---- */
+
+/* Before the pause: the other side gets ready to do without part of the memory. */
+int outgoing_prepare(struct outgoing *o, struct err *err);
+
+/* vCPUs stand still: say what is missing, and leave in o->todo what is to go all the same. */
+int outgoing_tell_missing(struct outgoing *o, struct err *err);
 
 /* The guest runs there: send what it misses (o->dirty), until it has all, over lost connections. */
 int outgoing_serve(struct outgoing *o, struct err *err);

@@ -14,10 +14,69 @@
 
 #include "mm/mem.h"
 #include "mm/thread.h"
+#include "vmm/first_pages.h"
 #include "vmm/migrate_talk.h"
 #include "vmm/outgoing_impl.h"
 #include "vmm/spill.h"
 #include "vmm/vm.h"
+
+/* Pages written in the moments before the pause that go within it. */
+#define MAX_FRESH 64
+
+/* ---- Before it goes ---- */
+
+/* o->todo has what is in both o->dirty and @pages, which is no more to be sent otherwise. */
+static void take(struct outgoing *o, const u64 *pages)
+{
+	for (u32 i = 0; i < o->words; i++) {
+		o->todo[i] = o->dirty[i] & pages[i];
+		o->dirty[i] &= ~pages[i];
+	}
+}
+
+/*
+ * What the guest will need at once goes ahead while it runs here: most of that is code and tables,
+ * which it does not change.
+ */
+int outgoing_prepare(struct outgoing *o, struct err *err)
+{
+	struct wire_message msg;
+	int ret = wire_send(o->wires[0], MIGRATE_PREPARE, NULL, 0, err);
+
+	if (!ret)
+		ret = migrate_expect(o->wires[0], MIGRATE_PREPARED, MIGRATE_ANSWER_MS, &msg, err);
+	if (ret)
+		return ret;
+	take(o, o->first);
+	return outgoing_send_round(o, err);
+}
+
+/* Of @pages, the first @most. */
+static void limit(u64 *pages, u32 words, u32 most)
+{
+	for (u32 i = 0; i < words; i++) {
+		while ((u32)__builtin_popcountll(pages[i]) > most)
+			pages[i] &= pages[i] - 1;
+		most -= (u32)__builtin_popcountll(pages[i]);
+	}
+}
+
+/* Of what it needs at once: as it is now, and what it has just written. */
+int outgoing_tell_missing(struct outgoing *o, struct err *err)
+{
+	int ret;
+
+	memset(o->first, 0, o->words * sizeof(u64));
+	ret = outgoing_harvest(o, o->first, err);
+	if (ret)
+		return ret;
+	for (u32 i = 0; i < o->words; i++)
+		o->dirty[i] |= o->first[i];
+	limit(o->first, o->words, MAX_FRESH);
+	first_pages(o->cfg.vm, o->first);
+	take(o, o->first);
+	return migrate_send_bitmap(o->wires[0], o->dirty, o->words, err);
+}
 
 /* ---- What is asked for ---- */
 
@@ -116,8 +175,7 @@ static int push(struct outgoing *o, struct err *err)
 		pthread_mutex_unlock(&o->lock);
 	}
 	sender_set_alone(o->sender);
-	sender_start(o->sender, o->todo);
-	ret = sender_wait(o->sender, err);
+	ret = sender_send(o->sender, o->todo, err);
 	o->pushed = !ret;
 	if (!ret)
 		ret = wire_send(o->wires[0], MIGRATE_PUSHED, NULL, 0, err);

@@ -32,19 +32,18 @@
 #define STALLS	  2
 #define MAX_ROUND 1000
 
-int outgoing_harvest(struct outgoing *o, struct err *err)
+int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err)
 {
 	u64 *also = o->cfg.also_dirty;
-	int ret = dirty_harvest(o->cfg.vm, o->dirty, err);
+	int ret = dirty_harvest(o->cfg.vm, pages, err);
 
 	/* more than what is new may be noted: a checkpoint then saves a page too many */
 	for (u32 i = 0; also && i < o->words; i++)
-		also[i] |= o->dirty[i];
+		also[i] |= pages[i];
 	return ret;
 }
 
-/* Send what is in o->todo; learn from it what the connection takes. */
-static int send_round(struct outgoing *o, struct err *err)
+int outgoing_send_round(struct outgoing *o, struct err *err)
 {
 	struct sender_stats before, after;
 	u64 since = now_ns(), pages = page_set_count(o->todo, o->words), ns;
@@ -52,8 +51,7 @@ static int send_round(struct outgoing *o, struct err *err)
 	int ret;
 
 	sender_get_stats(o->sender, &before);
-	sender_start(o->sender, o->todo);
-	ret = sender_wait(o->sender, err);
+	ret = sender_send(o->sender, o->todo, err);
 	if (!ret)
 		ret = outgoing_flush(o, err);
 	sender_get_stats(o->sender, &after);
@@ -168,9 +166,9 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 	int ret = 0;
 
 	for (u32 round = 1; !ret && round < MAX_ROUND; round++) {
-		ret = send_round(o, err);
+		ret = outgoing_send_round(o, err);
 		if (!ret)
-			ret = outgoing_harvest(o, err);
+			ret = outgoing_harvest(o, o->dirty, err);
 		if (!ret && outgoing_is_cancelled(o))
 			ret = err_set(err, -ECANCELED, "cancelled");
 		if (ret)
@@ -195,7 +193,7 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 
 	/* what is there from now on is either seen to be there, or to be written */
 	if (!ret)
-		ret = outgoing_harvest(o, err);
+		ret = outgoing_harvest(o, o->dirty, err);
 	if (!ret)
 		ret = mem_present(o->cfg.vm->mem, o->dirty);
 	if (ret || o->cfg.params.strategy == MIGRATE_POSTCOPY)

@@ -22,6 +22,9 @@
 #define CHUNK_PAGES 512
 #define CHUNK_WORDS (CHUNK_PAGES / 64)
 
+/* So few pages are sent sooner than other threads have woken up, above all on a busy host. */
+#define FEW_PAGES 512
+
 /* Memory for old versions, to make deltas to, of each stream. */
 #define DELTA_BYTES (16 * MiB)
 
@@ -301,19 +304,6 @@ int sender_add(struct sender *s, struct wire *w, struct err *err)
 	return 0;
 }
 
-void sender_start(struct sender *s, u64 *pages)
-{
-	pthread_mutex_lock(&s->lock);
-	s->pages = pages;
-	s->began_ns = now_ns();
-	s->began_bytes = atomic_load(&s->sent);
-	for (u32 i = 0; i < s->nr_streams; i++)
-		s->streams[i].busy = true;
-	s->order++;
-	pthread_cond_broadcast(&s->changed);
-	pthread_mutex_unlock(&s->lock);
-}
-
 static bool is_busy(const struct sender *s)
 {
 	for (u32 i = 0; i < s->nr_streams; i++)
@@ -322,11 +312,24 @@ static bool is_busy(const struct sender *s)
 	return false;
 }
 
-int sender_wait(struct sender *s, struct err *err)
+/* Under lock. */
+static void begin(struct sender *s, u64 *pages)
+{
+	s->pages = pages;
+	s->began_ns = now_ns();
+	s->began_bytes = atomic_load(&s->sent);
+	for (u32 i = 0; i < s->nr_streams; i++)
+		s->streams[i].busy = true;
+}
+
+static int send_by_threads(struct sender *s, u64 *pages, struct err *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&s->lock);
+	begin(s, pages);
+	s->order++;
+	pthread_cond_broadcast(&s->changed);
 	while (is_busy(s))
 		pthread_cond_wait(&s->changed, &s->lock);
 	ret = s->ret;
@@ -334,6 +337,32 @@ int sender_wait(struct sender *s, struct err *err)
 		*err = s->err;
 	pthread_mutex_unlock(&s->lock);
 	return ret;
+}
+
+/* The streams' threads wait, and have done so since they last sent anything. */
+static int send_here(struct sender *s, u64 *pages, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->lock);
+	begin(s, pages);
+	ret = s->ret;
+	*err = s->err;
+	pthread_mutex_unlock(&s->lock);
+	for (u32 i = 0; i < s->nr_streams && !ret; i++)
+		ret = send_share(&s->streams[i], pages, err);
+	pthread_mutex_lock(&s->lock);
+	for (u32 i = 0; i < s->nr_streams; i++)
+		s->streams[i].busy = false;
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+int sender_send(struct sender *s, u64 *pages, struct err *err)
+{
+	if (page_set_count(pages, (s->cfg.nr_pages + 63) / 64) <= FEW_PAGES)
+		return send_here(s, pages, err);
+	return send_by_threads(s, pages, err);
 }
 
 void sender_set_alone(struct sender *s)

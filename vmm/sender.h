@@ -24,16 +24,15 @@ struct sender_config {
 
 int sender_create(struct sender **out, const struct sender_config *cfg, struct err *err);
 
-/* One more stream. Before the first sender_start(). The connection stays the caller's. */
+/* One more stream. Before the first sender_send(). The connection stays the caller's. */
 int sender_add(struct sender *s, struct wire *w, struct err *err);
 
 /*
- * Send the pages of @pages, a bit for each. It returns at once; each bit is taken away, atomically,
- * by whoever sends the page: somebody else may take pages for himself that way (sender_claim()).
- * sender_wait() returns when all have gone, and says what went wrong.
+ * Send the pages of @pages, a bit for each, and return when all have gone. Each bit is taken away,
+ * atomically, by whoever sends the page: somebody else may take pages for himself that way
+ * (sender_claim()). One call at a time.
  */
-void sender_start(struct sender *s, u64 *pages);
-int sender_wait(struct sender *s, struct err *err);
+int sender_send(struct sender *s, u64 *pages, struct err *err);
 
 /* From now on each page is sent so that it can be taken alone: the guest runs over there. */
 void sender_set_alone(struct sender *s);
