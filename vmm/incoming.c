@@ -171,14 +171,6 @@ static int accept_rest(struct incoming *in, struct err *err)
 
 /* ---- Until it is ours ---- */
 
-/* What came of a page that is to come again counts no more: it is looked for among few. */
-static int begin_without_all(struct incoming *in, struct err *err)
-{
-	for (u32 i = 0; i < in->words; i++)
-		in->came[i] &= in->missing[i];
-	return remote_begin(in->remote, in->vm->mem, in->missing, in->came, err);
-}
-
 static int load(struct incoming *in, const struct wire_message *msg, struct err *err)
 {
 	int ret = 0;
@@ -189,7 +181,7 @@ static int load(struct incoming *in, const struct wire_message *msg, struct err 
 	if (!ret)
 		ret = state_load(in->vm, msg->data, msg->size, in->guest.clock, err);
 	if (!ret && in->remote)
-		ret = begin_without_all(in, err);
+		ret = remote_begin(in->remote, in->vm->mem, in->missing, err);
 	if (ret)
 		return ret;
 	in->live = in->remote != NULL;
@@ -318,8 +310,10 @@ static int hear_after(struct incoming *in, bool *over, struct err *err)
 		return incoming_apply(in, &msg, err);
 	if (msg.type != MIGRATE_PUSHED)
 		return err_set(err, -EPROTO, "message %u came out of turn", msg.type);
-	*over = true;
-	return wait_for_last(in, err);
+	/* what was on its way on a connection that broke is sent again after recovery */
+	ret = wait_for_last(in, err);
+	*over = !ret;
+	return ret;
 }
 
 static int recover(struct incoming *in, const struct err *why, struct err *err)
@@ -507,7 +501,6 @@ static void incoming_free(struct incoming *in)
 	pthread_mutex_destroy(&in->lock);
 	pthread_mutex_destroy(&in->ask_lock);
 	free(in->missing);
-	free(in->came);
 	free(in->state);
 	free(in->psk_file);
 	free(in->address);
