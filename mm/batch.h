@@ -103,10 +103,11 @@ void batch_get_stats(const struct batch_encoder *e, struct batch_stats *stats);
  */
 struct batch_sink {
 	void *opaque;
-	int (*page)(void *opaque, page_no no, const void *page);
+	/* pages [no, no + n), @stride bytes apart */
+	int (*pages)(void *opaque, page_no no, u32 n, const void *pages, size_t stride);
 	/* a pattern, or contents that are to stay stored; not opened, so perhaps damaged */
 	int (*block)(void *opaque, page_no no, const struct codec_block *block);
-	/* what page @no is, by what page() and block() were told before; NULL: not to be had */
+	/* what page @no is, by what pages() and block() were told before; NULL: not to be had */
 	int (*look)(void *opaque, page_no no, void *page);
 };
 

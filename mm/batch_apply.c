@@ -13,8 +13,15 @@
 #include "mm/batch_delta.h"
 #include "mm/batch_format.h"
 
+/*
+ * Raw pages that follow each other, in the payload and in the guest, are handed over together.
+ * Those that were read and not yet handed over are the run.
+ */
 struct reader {
 	const u8 *at, *end;
+	const u8 *run;
+	page_no run_first;
+	u32 run_pages;
 	u32 nr_pages;
 	const struct batch_sink *sink;
 	struct err *err;
@@ -35,9 +42,21 @@ static int sunk(struct reader *r, page_no no, int ret)
 		       strerror(-ret));
 }
 
+#define RUN_STRIDE (BATCH_RECORD_SIZE + PAGE_SIZE)
+
 static int hand_over(struct reader *r, page_no no, const void *page)
 {
-	return sunk(r, no, r->sink->page(r->sink->opaque, no, page));
+	return sunk(r, no, r->sink->pages(r->sink->opaque, no, 1, page, PAGE_SIZE));
+}
+
+static int end_run(struct reader *r)
+{
+	u32 n = r->run_pages;
+
+	r->run_pages = 0;
+	return n ? sunk(r, r->run_first,
+			r->sink->pages(r->sink->opaque, r->run_first, n, r->run, RUN_STRIDE))
+		 : 0;
 }
 
 /* @page was made of what is here: it must be what it was at the sender. */
@@ -107,9 +126,20 @@ static int take_packed(struct reader *r, const struct batch_record *record, cons
 	return hand_over(r, record->page, r->page);
 }
 
+/* It may be one more of a run, and ends one that it is not of. */
 static int take_raw(struct reader *r, const struct batch_record *record, const u8 *body)
 {
-	return hand_over(r, record->page, body);
+	int ret = 0;
+
+	if (r->run_pages && record->page == r->run_first + r->run_pages) {
+		r->run_pages++; /* whatever comes between two records ends the run */
+		return 0;
+	}
+	ret = end_run(r);
+	r->run = body;
+	r->run_first = record->page;
+	r->run_pages = 1;
+	return ret;
 }
 
 static int take_stored(struct reader *r, const struct batch_record *record, const u8 *body)
@@ -158,6 +188,12 @@ static int take_record(struct reader *r, u32 i)
 		return bad(r, record.page, "its kind has no such size");
 	body = r->at;
 	r->at += record.size;
+	if (record.kind != BATCH_RAW) {
+		int ret = end_run(r);
+
+		if (ret)
+			return ret;
+	}
 	return kinds[record.kind].take(r, &record, body);
 }
 
@@ -173,6 +209,7 @@ int batch_apply(const void *data, u32 size, u32 nr_pages, const struct batch_sin
 	r.at = (const u8 *)data + sizeof(head);
 	r.end = (const u8 *)data + size;
 	r.nr_pages = nr_pages;
+	r.run_pages = 0;
 	r.sink = sink;
 	r.err = err;
 	if (head.count > BATCH_MAX_PAGES || head.zero)
@@ -185,5 +222,5 @@ int batch_apply(const void *data, u32 size, u32 nr_pages, const struct batch_sin
 	}
 	if (r.at != r.end)
 		return err_set(err, -EBADMSG, "a message of pages goes on after its last record");
-	return 0;
+	return end_run(&r);
 }

@@ -25,10 +25,22 @@
 /* A delta is no larger than this. */
 #define DELTA_MAX ((u32)PAGE_SIZE / 2)
 
+/*
+ * Looking for the same costs more than all else that BATCH_FAST does. Where batches had less than
+ * one in FEW of them so many times running, only one of SELDOM is looked through, until there are
+ * more again.
+ */
+#define FEW    64
+#define BARREN 8
+#define SELDOM 16
+
 struct batch_encoder {
 	u32 nr_pages;
 	enum batch_effort effort;
 	bool alone; /* no references */
+	bool blind; /* this batch is not looked through */
+	u32 barren; /* batches running that were for nothing */
+	u32 same;   /* found in this batch */
 	struct batch_sent sent;
 	struct versions versions;
 	struct batch_stats stats;
@@ -125,6 +137,7 @@ static void add_same(struct batch_encoder *e, page_no no, page_no as, const stru
 	memcpy(next_body(e), &same, sizeof(same));
 	add_record(e, no, BATCH_SAME, sizeof(same));
 	e->stats.same++;
+	e->same++;
 }
 
 static void add_raw(struct batch_encoder *e, page_no no)
@@ -204,6 +217,12 @@ int batch_put(struct batch_encoder *e, page_no no, const void *page)
 		add_contents(e, no, NULL);
 		return 0;
 	}
+	if (e->blind && e->effort == BATCH_FAST) {
+		add_raw(e, no);
+		batch_sent_forget(&e->sent, no);
+		versions_spoil(&e->versions, no);
+		return 0;
+	}
 	sum = codec_sum(copy);
 	as = batch_sent_find(&e->sent, no, &sum);
 	if (as == PAGE_NONE)
@@ -243,6 +262,14 @@ int batch_put_block(struct batch_encoder *e, page_no no, const struct codec_bloc
 	return 0;
 }
 
+/* Whether the next batch is looked through. */
+static void learn(struct batch_encoder *e)
+{
+	e->barren = e->same * FEW < e->count ? e->barren + 1 : 0;
+	e->blind = e->barren >= BARREN && e->barren % SELDOM;
+	e->same = 0;
+}
+
 const void *batch_finish(struct batch_encoder *e, u32 *size)
 {
 	struct batch_head head = {.count = e->count};
@@ -250,6 +277,7 @@ const void *batch_finish(struct batch_encoder *e, u32 *size)
 	next_body(e); /* an empty batch is a head */
 	memcpy(e->out, &head, sizeof(head));
 	e->stats.bytes += e->size;
+	learn(e);
 	e->count = 0;
 	*size = e->size;
 	return e->out;

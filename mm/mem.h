@@ -197,11 +197,16 @@ int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
 int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
 
 /*
- * Replace the contents of a whole page, by its number in the file; not noted as written, and
- * nothing is fetched for it. For rolling a guest back, and for one that arrives. -EINVAL: no such
+ * Replace the contents of whole pages, by their numbers in the file, with what lies @stride bytes
+ * apart; not noted as written, and nothing is fetched for it. For rolling a guest back, and for one that arrives. -EINVAL: no such
  * page; -ENOMEM. Under a limit it makes room as a fault does, and may wait for it as one.
  */
-int mem_put_page(struct mem *mem, page_no no, const void *page);
+int mem_put_pages(struct mem *mem, page_no no, u32 n, const void *pages, size_t stride);
+
+static inline int mem_put_page(struct mem *mem, page_no no, const void *page)
+{
+	return mem_put_pages(mem, no, 1, page, PAGE_SIZE);
+}
 
 /*
  * Pages that mem_write() has written since the last call are added to @pages, a bit for each page

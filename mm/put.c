@@ -29,11 +29,23 @@ enum put_when {
 
 /* ---- Before the engine is in charge ---- */
 
-static int put_in_space(struct mem *m, page_no no, const void *page)
+static int put_in_space(struct mem *m, page_no no, u32 n, const u8 *pages, size_t stride)
 {
-	if (space_fd(m->space) >= 0 && codec_is_zeros(page))
-		return space_drop_pages(m->space, no, 1);
-	return space_put_pages(m->space, no, 1, page);
+	int ret = 0;
+	u32 some;
+
+	for (u32 i = 0; i < n && !ret; i += some) {
+		bool zeros = space_fd(m->space) >= 0 && codec_is_zeros(pages + i * stride);
+
+		for (some = 1; i + some < n && !zeros; some++)
+			if (codec_is_zeros(pages + (i + some) * stride))
+				break;
+		if (zeros)
+			ret = space_drop_pages(m->space, no + i, 1);
+		else
+			ret = space_put_pages(m->space, no + i, some, pages + i * stride, stride);
+	}
+	return ret;
 }
 
 /* ---- Ready ---- */
@@ -111,7 +123,7 @@ static int bring(struct mem *m, page_no no, const void *page)
 static int overwrite(struct mem *m, page_no no, const void *page)
 {
 	door_before_write(m, no);
-	return space_put_pages(m->space, no, 1, page);
+	return space_put_pages(m->space, no, 1, page, PAGE_SIZE);
 }
 
 /* ---- Out of memory ---- */
@@ -213,24 +225,26 @@ static int put_armed(struct mem *m, page_no no, const void *page, enum put_when 
 	return ret;
 }
 
-static int put_page(struct mem *m, page_no no, const void *page, enum put_when when)
+static int put_pages(struct mem *m, page_no no, u32 n, const u8 *pages, size_t stride,
+		     enum put_when when)
 {
-	int ret;
+	int ret = 0;
 
-	if (no >= space_size(m->space) >> PAGE_SHIFT)
+	if (!range_fits(no, n, space_size(m->space) >> PAGE_SHIFT))
 		return -EINVAL;
 	pthread_mutex_lock(&m->lock);
-	if (atomic_load(&m->armed))
-		ret = put_armed(m, no, page, when);
+	if (!atomic_load(&m->armed))
+		ret = put_in_space(m, no, n, pages, stride);
 	else
-		ret = put_in_space(m, no, page);
+		for (u32 i = 0; i < n && !ret; i++)
+			ret = put_armed(m, no + i, pages + i * stride, when);
 	pthread_mutex_unlock(&m->lock);
 	return ret;
 }
 
-int mem_put_page(struct mem *m, page_no no, const void *page)
+int mem_put_pages(struct mem *m, page_no no, u32 n, const void *pages, size_t stride)
 {
-	return put_page(m, no, page, PUT_ALWAYS);
+	return put_pages(m, no, n, pages, stride, PUT_ALWAYS);
 }
 
 /*
@@ -254,7 +268,7 @@ int put_missing_page(struct mem *m, page_no no, const void *page)
 	ASSERT(no < m->pages.nr);
 	if (!codec_is_zeros(page) && is_better_stored(m, no))
 		ret = put_stored(m, no, page, NULL, PUT_MISSING);
-	return ret == -E2BIG ? put_page(m, no, page, PUT_MISSING) : ret;
+	return ret == -E2BIG ? put_pages(m, no, 1, page, PAGE_SIZE, PUT_MISSING) : ret;
 }
 
 /* ---- Blocks ---- */
@@ -272,7 +286,7 @@ static int put_block(struct mem *m, page_no no, const struct codec_block *block,
 	if (ret != -E2BIG)
 		return ret;
 	ret = codec_open(block, page);
-	return ret ? ret : put_page(m, no, page, when);
+	return ret ? ret : put_pages(m, no, 1, page, PAGE_SIZE, when);
 }
 
 int mem_put_block(struct mem *m, page_no no, const struct codec_block *block, bool keep_stored)

@@ -9,7 +9,9 @@
  *	waiting   who waits in read(), and which of its pages have not come
  *	parked    pages that came and that nobody has taken: about to be put into the engine, or in
  *	          the way of a reader that has taken its pages (FILLING) but has not asked yet
- *	came      pages that a reader got. One more copy of them counts for nothing.
+ *	came      pages that a reader got. One more copy of them counts for nothing. Before
+ *	          remote_begin() it is all pages that the engine has, which are few in a post-copy
+ *	          without rounds: to look at each missing page would take longer than all the rest.
  *
  * Always true: what comes is parked before the engine is asked to put it, and whoever reads looks
  * among what is parked first. So a page that comes at the moment when a handler takes it is found
@@ -357,6 +359,8 @@ static void took(struct pager *p, page_no no)
 {
 	struct remote *r = remote_of(p);
 
+	if (!r->mem)
+		r->came[no / 64] |= bit_of(no); /* the engine's lock is held */
 	if (!is_missing(r, no))
 		return;
 	pthread_mutex_lock(&r->lock);
@@ -438,8 +442,7 @@ int remote_prepare(struct remote *r, struct mem *mem, struct err *err)
 	return mem_take_charge(mem, err);
 }
 
-int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, const u64 *stale,
-		 struct err *err)
+int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct err *err)
 {
 	u32 nr = 0;
 	int ret;
@@ -447,7 +450,10 @@ int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, const u6
 	ret = remote_prepare(r, mem, err);
 	if (ret)
 		return ret;
-	put_forget(mem, stale);
+	for (u32 i = 0; i < nr_words(r); i++)
+		r->came[i] &= missing[i];
+	put_forget(mem, r->came);
+	memset(r->came, 0, nr_words(r) * sizeof(r->came[0]));
 	r->mem = mem;
 	for (u32 i = 0; i < nr_words(r); i++) {
 		u64 bits = missing[i];

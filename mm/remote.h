@@ -45,12 +45,10 @@ struct pager *remote_pager(struct remote *r);
 int remote_prepare(struct remote *r, struct mem *mem, struct err *err);
 
 /*
- * Before the guest runs here: the pages of @missing (a bit for each) are to come. Those of @stale,
- * which are among them, were received before, and that counts no more: the engine forgets them.
- * Looking at each of many pages takes longer than all the rest. 0 or -errno.
+ * Before the guest runs here: the pages of @missing (a bit for each) are to come; what the engine
+ * had of them before counts no more. 0 or -errno.
  */
-int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, const u64 *stale,
-		 struct err *err);
+int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct err *err);
 
 /*
  * A page has come. One that is here already is left as it is (it may have been written since): not

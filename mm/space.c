@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -461,19 +462,35 @@ int space_copy_pages(const struct space *s, u64 page, u32 n, void *to)
 	return (size_t)got == len ? 0 : -EIO;
 }
 
-/* The same for pwrite(), which moreover clears no page that is about to be overwritten. */
-int space_put_pages(struct space *s, u64 page, u32 n, const void *from)
-{
-	size_t len = (size_t)n << PAGE_SHIFT;
-	ssize_t put = (ssize_t)len;
+#define PUT_AT_ONCE 64u
 
-	if (s->backing != SPACE_MEMFD)
-		memcpy(s->alias + (page << PAGE_SHIFT), from, len);
-	else
-		put = pwrite(s->fd, from, len, (off_t)(page << PAGE_SHIFT));
+/* The same for pwritev(), which moreover clears no page that is about to be overwritten. */
+static int put_some(struct space *s, u64 page, u32 n, const u8 *from, size_t stride)
+{
+	struct iovec iov[PUT_AT_ONCE];
+	ssize_t put;
+
+	for (u32 i = 0; i < n; i++)
+		iov[i] = (struct iovec){(void *)(from + i * stride), PAGE_SIZE};
+	put = pwritev(s->fd, iov, (int)n, (off_t)(page << PAGE_SHIFT));
 	if (put < 0)
 		return -errno;
-	return (size_t)put == len ? 0 : -ENOMEM;
+	return (size_t)put == (size_t)n << PAGE_SHIFT ? 0 : -ENOMEM;
+}
+
+int space_put_pages(struct space *s, u64 page, u32 n, const void *from, size_t stride)
+{
+	const u8 *at = from;
+	int ret = 0;
+
+	if (s->backing != SPACE_MEMFD) {
+		for (u32 i = 0; i < n; i++)
+			memcpy(s->alias + ((page + i) << PAGE_SHIFT), at + i * stride, PAGE_SIZE);
+		return 0;
+	}
+	for (u32 i = 0; i < n && !ret; i += PUT_AT_ONCE)
+		ret = put_some(s, page + i, MIN(n - i, PUT_AT_ONCE), at + i * stride, stride);
+	return ret;
 }
 
 int space_drop_pages(const struct space *s, u64 page, u32 n)

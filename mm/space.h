@@ -153,10 +153,10 @@ bool space_page_of(const struct space *space, gpa_t start, u64 len, u64 *page);
 
 /*
  * Copy whole pages out of guest memory, mapped or not, and into it (of any kind; holes of a file
- * are not filled by copying out); give them back to the host.
+ * are not filled by copying out), from places @stride bytes apart; give them back to the host.
  */
 int space_copy_pages(const struct space *space, u64 page, u32 n, void *to);
-int space_put_pages(struct space *space, u64 page, u32 n, const void *from);
+int space_put_pages(struct space *space, u64 page, u32 n, const void *from, size_t stride);
 int space_drop_pages(const struct space *space, u64 page, u32 n);
 
 /* The first stretch at or after @from that the file has pages for; false when there is none. */

@@ -34,6 +34,15 @@ static int take_page(void *opaque, page_no no, const void *page)
 	return take_block(r, no, &block);
 }
 
+static int take_pages(void *opaque, page_no no, u32 n, const void *pages, size_t stride)
+{
+	int ret = 0;
+
+	for (u32 i = 0; i < n && !ret; i++)
+		ret = take_page(opaque, no + i, (const u8 *)pages + i * stride);
+	return ret;
+}
+
 static int look(void *opaque, page_no no, void *page)
 {
 	struct receiver *r = opaque;
@@ -48,7 +57,7 @@ struct receiver *receiver_new(u32 nr_pages)
 
 	ASSERT(r);
 	r->sink = (struct batch_sink){
-		.opaque = r, .page = take_page, .block = take_block, .look = look};
+		.opaque = r, .pages = take_pages, .block = take_block, .look = look};
 	r->nr_pages = nr_pages;
 	r->held = calloc(nr_pages, sizeof(r->held[0]));
 	ASSERT(r->held);

@@ -242,7 +242,7 @@ static void moved_open(struct guest *g, struct mem_config cfg)
 		missing[no / 64] |= (u64)1 << no % 64;
 		src.nr_missing++;
 	}
-	if (remote_begin(src.remote, g->mem, missing, missing, &err))
+	if (remote_begin(src.remote, g->mem, missing, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(remote_nr_missing(src.remote), src.nr_missing);
 }

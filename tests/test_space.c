@@ -440,7 +440,7 @@ static void fill_page_at(struct space *s, u64 page, u8 value)
 	u8 data[PAGE_SIZE], back[PAGE_SIZE];
 
 	memset(data, value, sizeof(data));
-	assert_int_equal(space_put_pages(s, page, 1, data), 0);
+	assert_int_equal(space_put_pages(s, page, 1, data, PAGE_SIZE), 0);
 	assert_int_equal(space_copy_pages(s, page, 1, back), 0);
 	assert_memory_equal(data, back, PAGE_SIZE);
 	assert_memory_equal(data, space_page(s, page), PAGE_SIZE);

@@ -43,7 +43,6 @@ struct incoming {
 	u32 nr_streams;				  /* of these */
 	struct remote *remote;			  /* or NULL: no page can be missing */
 	u64 *missing;				  /* as the source says; NULL: none can be */
-	u64 *came; /* received before it ran here; there if missing is; changed atomically */
 	u32 nr_pages, words;
 	u64 began_ns;
 

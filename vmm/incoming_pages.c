@@ -17,20 +17,16 @@
 
 /* ---- Into memory ---- */
 
-static void note_came(struct incoming *in, page_no no)
-{
-	if (in->came && no < in->nr_pages)
-		__atomic_fetch_or(&in->came[no / 64], (u64)1 << no % 64, __ATOMIC_RELAXED);
-}
-
-static int put_page(void *opaque, page_no no, const void *page)
+static int put_pages(void *opaque, page_no no, u32 n, const void *pages, size_t stride)
 {
 	struct incoming *in = opaque;
+	int ret = 0;
 
-	if (in->live)
-		return remote_page(in->remote, no, page);
-	note_came(in, no);
-	return mem_put_page(in->vm->mem, no, page);
+	if (!in->live)
+		return mem_put_pages(in->vm->mem, no, n, pages, stride);
+	for (u32 i = 0; i < n && !ret; i++)
+		ret = remote_page(in->remote, no + i, (const u8 *)pages + i * stride);
+	return ret;
 }
 
 static int put_block(void *opaque, page_no no, const struct codec_block *block)
@@ -39,7 +35,6 @@ static int put_block(void *opaque, page_no no, const struct codec_block *block)
 
 	if (in->live)
 		return remote_block(in->remote, no, block);
-	note_came(in, no);
 	return mem_put_block(in->vm->mem, no, block, block->kind != CODEC_PATTERN);
 }
 
@@ -52,7 +47,7 @@ static int look(void *opaque, page_no no, void *page)
 
 int incoming_apply(struct incoming *in, const struct wire_message *msg, struct err *err)
 {
-	const struct batch_sink sink = {in, put_page, put_block, look};
+	const struct batch_sink sink = {in, put_pages, put_block, look};
 	int ret;
 
 	err->text[0] = '\0';

@@ -37,8 +37,7 @@ static int prepare_pager(struct incoming *in, struct err *err)
 	if (!in->setup.postcopy)
 		return 0;
 	in->missing = calloc(in->words, sizeof(u64));
-	in->came = calloc(in->words, sizeof(u64));
-	ret = in->missing && in->came ? remote_create(&in->remote, in->nr_pages, &host) : -ENOMEM;
+	ret = in->missing ? remote_create(&in->remote, in->nr_pages, &host) : -ENOMEM;
 	if (ret)
 		return err_set(err, ret, "out of memory");
 	in->guest.pager = remote_pager(in->remote);
