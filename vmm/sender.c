@@ -5,6 +5,10 @@
  * The guest's pages are cut into chunks of 512; chunk c goes by stream c modulo the number of
  * streams. A stream goes through its chunks in order, from where it was told to begin and around,
  * until a whole turn finds nothing left to send.
+ *
+ * Whether packing pages is worth it is found by trying: what a page costs in all, from one batch to
+ * the next, says more than any sum of its parts, since who waits for whom (the processor that packs,
+ * the connection, the processor over there, which may be the same one) cannot be seen from here.
  */
 #include "vmm/sender.h"
 
@@ -28,16 +32,27 @@
 /* Memory for old versions, to make deltas to, of each stream. */
 #define DELTA_BYTES (16 * MiB)
 
-/* How often the other effort is tried, in batches. */
-#define TRY_OTHER 64
+/*
+ * An effort is judged by so many batches, after as many bytes as may wait in the connection. The one
+ * that is not the best is tried again after so many judgements of the other; each time that it is no
+ * better, after twice as many.
+ */
+#define STRETCH	    8
+#define LAG	    MiB
+#define FIRST_TRIAL 8
+#define LAST_TRIAL  64
 
 /* Nobody sleeps longer than this for the sake of the bandwidth before he looks again. */
 #define NAP_NS ((u64)10000000)
 
-/* What batches of one effort cost and gain, lately. */
-struct yield {
-	double ns;    /* to make, a page */
-	double bytes; /* on the wire, a page */
+/* What is being found out about the two efforts. */
+struct trial {
+	enum batch_effort effort, best; /* as it is done now; as it should be, as far as known */
+	double page_ns[2];		/* what a page takes, when last judged */
+	u64 lag;			/* bytes until the present one can be judged */
+	u64 ns, pages;			/* of this stretch */
+	u32 batches;
+	u32 wait, left; /* judgements between trials; until the next one */
 };
 
 struct stream {
@@ -46,12 +61,9 @@ struct stream {
 	struct batch_encoder *encoder;
 	pthread_t thread;
 	u32 index;
-	atomic_uint prefer;    /* the chunk to go on with; NO_CHUNK: as it is */
-	struct yield yield[2]; /* by enum batch_effort */
-	double wire_ns;	       /* the connection takes for a byte, lately */
-	u32 nr_batches;
-	u64 made_ns; /* spent on the batch that is being made */
-	u64 since;   /* when that was last looked at */
+	atomic_uint prefer; /* the chunk to go on with; NO_CHUNK: as it is */
+	struct trial trial;
+	u64 since; /* when the batch that is being made was begun */
 	/* under the sender's lock */
 	struct batch_stats stats;
 	bool busy;
@@ -79,24 +91,46 @@ struct sender {
 
 /* ---- How hard to try ---- */
 
-static double cost(const struct stream *st, enum batch_effort effort)
+static void go_over(struct trial *t, enum batch_effort effort)
 {
-	return st->yield[effort].ns + st->yield[effort].bytes * st->wire_ns;
+	t->lag = effort == t->effort ? 0 : LAG;
+	t->effort = effort;
+	t->ns = t->pages = t->batches = 0;
 }
 
-static enum batch_effort choose(struct stream *st)
+/* A stretch is over: what comes next. */
+static void judge(struct trial *t)
 {
-	enum batch_effort best = cost(st, BATCH_PACK) < cost(st, BATCH_FAST) ? BATCH_PACK
-									     : BATCH_FAST;
+	enum batch_effort other = t->best == BATCH_PACK ? BATCH_FAST : BATCH_PACK;
 
-	if (++st->nr_batches % TRY_OTHER == 0)
-		return best == BATCH_PACK ? BATCH_FAST : BATCH_PACK;
-	return best;
+	t->page_ns[t->effort] = (double)t->ns / (double)MAX(t->pages, 1);
+	if (t->effort == t->best) {
+		go_over(t, t->left-- ? t->best : other);
+		return;
+	}
+	if (t->page_ns[other] < t->page_ns[t->best]) {
+		t->best = other;
+		t->wait = FIRST_TRIAL;
+	} else {
+		t->wait = MIN(t->wait * 2, LAST_TRIAL);
+	}
+	t->left = t->wait;
+	go_over(t, t->best);
 }
 
-static void learn(double *what, double now)
+/* A batch of @pages, @bytes on the wire, took @ns in all. */
+static void learn(struct trial *t, u64 ns, u64 pages, u64 bytes)
 {
-	*what += (now - *what) / 8;
+	if (t->lag) {
+		t->lag -= MIN(t->lag, bytes);
+		return;
+	}
+	if (pages < BATCH_MAX_PAGES)
+		return; /* the end of a round: it tells nothing of the middle of one */
+	t->ns += ns;
+	t->pages += pages;
+	if (++t->batches == STRETCH)
+		judge(t);
 }
 
 /* ---- Sending ---- */
@@ -117,7 +151,7 @@ static void keep_bandwidth(struct sender *s)
 	}
 }
 
-static int send_batch(struct stream *st, enum batch_effort *effort, struct err *err)
+static int send_batch(struct stream *st, struct err *err)
 {
 	struct batch_stats stats, before = st->stats;
 	u32 size;
@@ -129,34 +163,28 @@ static int send_batch(struct stream *st, enum batch_effort *effort, struct err *
 		return 0;
 	batch = batch_finish(st->encoder, &size);
 	batch_get_stats(st->encoder, &stats);
-	now = now_ns();
-	learn(&st->yield[*effort].ns,
-	      (double)(now - st->since) / (double)MAX(stats.pages - before.pages, 1));
-	learn(&st->yield[*effort].bytes, (double)size / (double)MAX(stats.pages - before.pages, 1));
 	ret = wire_send(st->wire, MIGRATE_PAGES, batch, size, err);
-	learn(&st->wire_ns, (double)(now_ns() - now) / (double)size);
 	atomic_fetch_add(&st->sender->sent, size);
 	pthread_mutex_lock(&st->sender->lock);
 	st->stats = stats;
 	pthread_mutex_unlock(&st->sender->lock);
 	keep_bandwidth(st->sender);
-	*effort = choose(st);
-	batch_set_effort(st->encoder, *effort);
-	st->since = now_ns();
+	now = now_ns();
+	learn(&st->trial, now - st->since, stats.pages - before.pages, size);
+	st->since = now;
+	batch_set_effort(st->encoder, st->trial.effort);
 	return ret;
 }
 
 /* What mem_export() hands pages to. */
 struct way {
 	struct stream *stream;
-	enum batch_effort effort;
 	struct err *err;
 };
 
 static int make_room(struct way *way)
 {
-	return batch_is_full(way->stream->encoder) ? send_batch(way->stream, &way->effort, way->err)
-						   : 0;
+	return batch_is_full(way->stream->encoder) ? send_batch(way->stream, way->err) : 0;
 }
 
 static int put_page(void *opaque, page_no no, const void *page)
@@ -212,11 +240,11 @@ static int send_share(struct stream *st, u64 *pages, struct err *err)
 {
 	struct sender *s = st->sender;
 	u32 nr = (s->cfg.nr_pages + CHUNK_PAGES - 1) / CHUNK_PAGES, prefer, chunk = st->index;
-	struct way way = {.stream = st, .effort = choose(st), .err = err};
+	struct way way = {.stream = st, .err = err};
 	bool any = false, again = true;
 	int ret = 0;
 
-	batch_set_effort(st->encoder, way.effort);
+	batch_set_effort(st->encoder, st->trial.effort);
 	st->since = now_ns();
 	while (again && !ret) {
 		again = any;
@@ -230,7 +258,7 @@ static int send_share(struct stream *st, u64 *pages, struct err *err)
 		again |= any;
 		chunk = st->index;
 	}
-	return ret ? ret : send_batch(st, &way.effort, err);
+	return ret ? ret : send_batch(st, err);
 }
 
 /* ---- Threads ---- */
@@ -289,7 +317,7 @@ int sender_add(struct sender *s, struct wire *w, struct err *err)
 		.sender = s,
 		.wire = w,
 		.index = s->nr_streams,
-		.yield = {[BATCH_FAST] = {500, PAGE_SIZE}, [BATCH_PACK] = {4000, PAGE_SIZE * 0.6}},
+		.trial = {.wait = FIRST_TRIAL},
 	};
 	atomic_init(&st->prefer, NO_CHUNK);
 	ret = batch_encoder_create(&st->encoder, &cfg, err);
