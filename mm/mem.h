@@ -198,8 +198,9 @@ int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
 
 /*
  * Replace the contents of whole pages, by their numbers in the file, with what lies @stride bytes
- * apart; not noted as written, and nothing is fetched for it. For rolling a guest back, and for one that arrives. -EINVAL: no such
- * page; -ENOMEM. Under a limit it makes room as a fault does, and may wait for it as one.
+ * apart; not noted as written, and nothing is fetched for it. For rolling a guest back, and for one
+ * that arrives. -EINVAL: no such page; -ENOMEM. Under a limit it makes room as a fault does, and
+ * may wait for it as one.
  */
 int mem_put_pages(struct mem *mem, page_no no, u32 n, const void *pages, size_t stride);
 

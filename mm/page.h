@@ -163,6 +163,18 @@ static inline u64 page_set_count(const u64 *set, u32 words)
 	return n;
 }
 
+/* Leave in the set no more than its first @most. */
+static inline void page_set_cut(u64 *set, u32 words, u64 most)
+{
+	for (u32 i = 0; i < words; i++) {
+		u64 n = (u64)__builtin_popcountll(set[i]);
+
+		for (; n > most; n--)
+			set[i] &= ~((u64)1 << (63 - __builtin_clzll(set[i])));
+		most -= n;
+	}
+}
+
 /* The pages that @bits, which is word @word of a set, stands for; returns how many. */
 static inline u32 page_set_list(u32 word, u64 bits, page_no nos[64])
 {

@@ -5,6 +5,7 @@
  *	outgoing.c         the thread: connect, set up, hand over, end
  *	outgoing_plan.c    which way, when nobody said
  *	outgoing_rounds.c  memory while the guest runs here
+ *	outgoing_glide.c   the end of that, when the guest writes much
  *	outgoing_post.c    memory while it runs there
  */
 #ifndef QUIRE_VMM_OUTGOING_IMPL_H
@@ -95,6 +96,11 @@ int outgoing_send_round(struct outgoing *o, struct err *err);
 
 /* Whether it is to go over to post-copy, as was asked for or decided. */
 bool outgoing_wants_postcopy(struct outgoing *o);
+
+/* ---- outgoing_glide.c ---- */
+
+/* What is left (o->dirty) may go in the pause: make it so little that the pause is short. */
+int outgoing_glide(struct outgoing *o, struct err *err);
 
 /* ---- outgoing_post.c ---- */
 

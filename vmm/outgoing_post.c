@@ -51,16 +51,6 @@ int outgoing_prepare(struct outgoing *o, struct err *err)
 	return outgoing_send_round(o, err);
 }
 
-/* Of @pages, the first @most. */
-static void limit(u64 *pages, u32 words, u32 most)
-{
-	for (u32 i = 0; i < words; i++) {
-		while ((u32)__builtin_popcountll(pages[i]) > most)
-			pages[i] &= pages[i] - 1;
-		most -= (u32)__builtin_popcountll(pages[i]);
-	}
-}
-
 /* Of what it needs at once: as it is now, and what it has just written. */
 int outgoing_tell_missing(struct outgoing *o, struct err *err)
 {
@@ -72,7 +62,7 @@ int outgoing_tell_missing(struct outgoing *o, struct err *err)
 		return ret;
 	for (u32 i = 0; i < o->words; i++)
 		o->dirty[i] |= o->first[i];
-	limit(o->first, o->words, MAX_FRESH);
+	page_set_cut(o->first, o->words, MAX_FRESH);
 	first_pages(o->cfg.vm, o->first);
 	take(o, o->first);
 	return migrate_send_bitmap(o->wires[0], o->dirty, o->words, err);

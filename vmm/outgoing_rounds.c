@@ -202,6 +202,8 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 	memset(o->dirty, 0, o->words * sizeof(u64));
 	throttle = throttle_create(o->cfg.vm);
 	ret = converge(o, throttle, err);
+	if (!ret && o->cfg.params.strategy == MIGRATE_PRECOPY && !outgoing_wants_postcopy(o))
+		ret = outgoing_glide(o, err);
 	throttle_destroy(throttle);
 	return ret;
 }

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The end of a pre-copy of a guest that writes about as fast as the connection takes: rounds leave
+ * as much as they send, and all of that would go in one pause. Instead the guest stands still for
+ * short spells, in each of which part of it goes, and runs between them. It loses hardly more time
+ * than it would in one piece, and never much at once.
+ *
+ * This pays only where the other side is near: a spell ends when it has everything.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mm/clock.h"
+#include "mm/page.h"
+#include "vmm/outgoing_impl.h"
+#include "vmm/vm.h"
+
+/* A spell takes a quarter of the downtime that is allowed, and no more than this. */
+#define SPELL_NS   ((u64)2000000)
+#define MAX_SPELLS 64
+
+/* An answer that takes a larger part of a spell than one in so many is not worth waiting for. */
+#define NEAR 4
+
+/* It runs for as long as it stood still; less where it writes more meanwhile than went. */
+#define MIN_RUN_NS ((u64)200000)
+
+static u64 page_ns(const struct outgoing *o)
+{
+	return (u64)MAX(o->bytes_per_page * 1e9 / MAX(o->rate, 1.0), 1.0);
+}
+
+/* The time until the other side answers, with nothing on its way. */
+static int answer_ns(struct outgoing *o, u64 *ns, struct err *err)
+{
+	u64 since = now_ns();
+	int ret = outgoing_flush(o, err);
+
+	*ns = now_ns() - since;
+	return ret;
+}
+
+/* One spell; *@left: pages that there are afterwards. The guest stood still for *@ns. */
+static int spell(struct outgoing *o, u64 most, u64 *left, u64 *ns, struct err *err)
+{
+	u64 since = now_ns();
+	int ret;
+
+	vm_freeze(o->cfg.vm);
+	ret = outgoing_harvest(o, o->dirty, err);
+	if (!ret) {
+		memcpy(o->todo, o->dirty, o->words * sizeof(u64));
+		page_set_cut(o->todo, o->words, most);
+		for (u32 i = 0; i < o->words; i++)
+			o->dirty[i] &= ~o->todo[i];
+		ret = outgoing_send_round(o, err);
+	}
+	vm_thaw(o->cfg.vm);
+	*left = page_set_count(o->dirty, o->words);
+	*ns = now_ns() - since;
+	return ret;
+}
+
+int outgoing_glide(struct outgoing *o, struct err *err)
+{
+	u64 budget = MIN(o->cfg.params.downtime_ns / 4, SPELL_NS), run = budget, ns;
+	u64 left = page_set_count(o->dirty, o->words), before;
+	int ret;
+
+	if (!o->rate || left * page_ns(o) <= budget)
+		return 0;
+	ret = answer_ns(o, &ns, err);
+	if (ret || ns * NEAR > budget)
+		return ret;
+	for (u32 i = 0; i < MAX_SPELLS && !ret && left * page_ns(o) > budget; i++) {
+		before = left;
+		ret = spell(o, budget / page_ns(o), &left, &ns, err);
+		if (!ret && outgoing_is_cancelled(o))
+			ret = err_set(err, -ECANCELED, "cancelled");
+		if (left >= before && run == MIN_RUN_NS)
+			break; /* whatever is done, it writes more than goes */
+		if (left >= before)
+			run = MAX(run / 2, MIN_RUN_NS);
+		usleep((useconds_t)(run / 1000));
+	}
+	return ret;
+}
