@@ -7,8 +7,8 @@
  * until a whole turn finds nothing left to send.
  *
  * Whether packing pages is worth it is found by trying: what a page costs in all, from one batch to
- * the next, says more than any sum of its parts, since who waits for whom (the processor that packs,
- * the connection, the processor over there, which may be the same one) cannot be seen from here.
+ * the next, says more than any sum of its parts, since who waits for whom (for the processor that
+ * packs, for the connection, for the processor over there, which may be this one) cannot be seen.
  */
 #include "vmm/sender.h"
 
@@ -33,9 +33,9 @@
 #define DELTA_BYTES (16 * MiB)
 
 /*
- * An effort is judged by so many batches, after as many bytes as may wait in the connection. The one
- * that is not the best is tried again after so many judgements of the other; each time that it is no
- * better, after twice as many.
+ * An effort is judged by so many batches, after as many bytes as may wait in the connection. The
+ * one that is not the best is tried again after so many judgements of the other; each time that it
+ * is no better, after twice as many.
  */
 #define STRETCH	    8
 #define LAG	    MiB
