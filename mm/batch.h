@@ -95,6 +95,9 @@ struct batch_stats {
 
 void batch_get_stats(const struct batch_encoder *e, struct batch_stats *stats);
 
+/* Of several encoders together. */
+void batch_add_stats(struct batch_stats *to, const struct batch_stats *of);
+
 /* ---- Receiving ---- */
 
 /*

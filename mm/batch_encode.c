@@ -293,3 +293,15 @@ void batch_get_stats(const struct batch_encoder *e, struct batch_stats *stats)
 {
 	*stats = e->stats;
 }
+
+void batch_add_stats(struct batch_stats *to, const struct batch_stats *of)
+{
+	to->pages += of->pages;
+	to->patterns += of->patterns;
+	to->same += of->same;
+	to->deltas += of->deltas;
+	to->packed += of->packed;
+	to->raw += of->raw;
+	to->stored += of->stored;
+	to->bytes += of->bytes;
+}

@@ -204,6 +204,21 @@ static struct migrate_progress expect_move(struct outgoing *out)
 
 /* ---- Moves ---- */
 
+/* What is told fits together, whichever way it went. */
+static void expect_figures(const struct migrate_progress *now)
+{
+	const u64 *in = now->bytes_in;
+
+	assert_int_equal(in[MIGRATE_PHASE_PRECOPY] + in[MIGRATE_PHASE_DOWNTIME] +
+				 in[MIGRATE_PHASE_POSTCOPY],
+			 now->bytes);
+	assert_true(in[MIGRATE_PHASE_DOWNTIME] > 0); /* the state */
+	assert_true(now->setup_ns > 0 && now->setup_ns + now->downtime_ns <= now->total_ns);
+	assert_true(now->rate > 0);
+	assert_int_equal(now->pages_rate > 0, now->batch.pages > 0);
+	assert_int_equal(now->throttle, 0);
+}
+
 static struct migrate_progress move(const char *address, const struct migrate_params *params)
 {
 	struct migrate_progress progress;
@@ -236,9 +251,13 @@ static void by_rounds(void **state)
 	now = move(next_address(), &params);
 	assert_true(!now.handover && now.round > 0);
 	assert_true(now.batch.pages >= 16 * MiB / PAGE_SIZE);
+	assert_true(now.bytes_in[MIGRATE_PHASE_PRECOPY] > now.bytes / 2);
+	assert_int_equal(now.bytes_in[MIGRATE_PHASE_POSTCOPY], 0);
+	assert_int_equal(now.bytes_further, 0);
 	params.streams = 3;
 	now = move("tcp:127.0.0.1:0", &params);
 	assert_true(!now.handover && now.round > 0);
+	assert_true(now.bytes_further > now.bytes / 3 && now.bytes_further < now.bytes);
 }
 
 static void by_its_memory_itself(void **state)
@@ -261,6 +280,9 @@ static void before_its_memory(void **state)
 	params.strategy = MIGRATE_POSTCOPY;
 	now = move(next_address(), &params);
 	assert_true(!now.handover && !now.round && now.asked > 0);
+	/* all pages have gone, those that were asked for among them */
+	assert_true(now.batch.pages >= 16 * MiB / PAGE_SIZE);
+	assert_true(now.bytes_in[MIGRATE_PHASE_POSTCOPY] > now.bytes / 2);
 	params.streams = 2;
 	params.strategy = MIGRATE_HYBRID;
 	now = move("tcp:127.0.0.1:0", &params);
@@ -397,6 +419,8 @@ static void cut_after(u64 bytes, const struct migrate_params *params)
 		now = end_of(out);
 	}
 	if (now.status == MIGRATE_COMPLETED) {
+		expect_figures(&now);
+		assert_true(now.batch.pages >= 16 * MiB / PAGE_SIZE); /* over all connections */
 		runner_expect_counts(&o.runner, ROUNDS);
 	} else {
 		assert_int_equal(now.status, MIGRATE_FAILED);

@@ -69,20 +69,31 @@ static inline bool migrate_is_over(enum migrate_status status)
 	       status == MIGRATE_COMPLETED;
 }
 
-/* Of either side. Times in ns. */
+/* When bytes were sent: the guest runs here, stands still, runs there. */
+enum migrate_phase {
+	MIGRATE_PHASE_PRECOPY,
+	MIGRATE_PHASE_DOWNTIME,
+	MIGRATE_PHASE_POSTCOPY,
+	MIGRATE_NR_PHASES,
+};
+
+/* Of either side; what the destination does not know is 0 there. Times in ns. */
 struct migrate_progress {
 	enum migrate_status status;
 	enum migrate_strategy strategy;
 	bool handover;
-	u32 round;	       /* from 1 on */
-	u64 pages_all;	       /* of the guest */
-	u64 pages_left;	       /* of this round, or still missing there */
-	u64 pages_dirty;       /* found after the last round */
-	u64 dirty_rate;	       /* pages a second, lately */
-	u64 bytes;	       /* on the wire, all connections */
-	u64 rate;	       /* bytes a second, lately */
+	u32 round;			 /* from 1 on */
+	u64 pages_all;			 /* of the guest */
+	u64 pages_left;			 /* of this round, or still missing there */
+	u64 pages_dirty;		 /* found after the last round */
+	u64 dirty_rate;			 /* pages a second, lately */
+	u64 bytes;			 /* on the wire, all connections */
+	u64 bytes_in[MIGRATE_NR_PHASES]; /* of them, by phase */
+	u64 bytes_further;		 /* of them, on those beside the main and the urgent one */
+	u64 rate, pages_rate;  /* bytes and pages a second, lately; once it is over, in all */
 	u64 expected_ns;       /* of downtime, if it stopped now */
 	u64 downtime_ns;       /* as it was, from the last instruction here to the first there */
+	u64 setup_ns;	       /* of the total, before any memory went; so far, or in all */
 	u64 total_ns;	       /* so far, or in all */
 	unsigned int throttle; /* per cent that the fastest writer is kept waiting */
 	u64 asked;	       /* pages that the guest had to wait for after it moved */

@@ -24,16 +24,6 @@
 /* What may wait in the sockets takes no longer than this. */
 #define FLUSH_MS 60000
 
-/* ---- What is told ---- */
-
-void outgoing_set_status(struct outgoing *o, enum migrate_status status)
-{
-	pthread_mutex_lock(&o->lock);
-	o->progress.status = status;
-	pthread_mutex_unlock(&o->lock);
-	o->cfg.changed(o->cfg.opaque);
-}
-
 bool outgoing_is_cancelled(struct outgoing *o)
 {
 	bool cancelled;
@@ -42,25 +32,6 @@ bool outgoing_is_cancelled(struct outgoing *o)
 	cancelled = o->cancelled;
 	pthread_mutex_unlock(&o->lock);
 	return cancelled;
-}
-
-void outgoing_progress(struct outgoing *o, struct migrate_progress *progress)
-{
-	struct sender_stats stats;
-
-	pthread_mutex_lock(&o->lock);
-	if (o->sender) {
-		sender_get_stats(o->sender, &stats);
-		o->progress.bytes = o->bytes_before + stats.bytes;
-		if (o->urgent)
-			o->progress.bytes += wire_sent(o->urgent);
-		o->progress.batch = stats.batch;
-		o->progress.pages_left = stats.pages_left;
-	}
-	if (!migrate_is_over(o->progress.status))
-		o->progress.total_ns = now_ns() - o->began_ns;
-	*progress = o->progress;
-	pthread_mutex_unlock(&o->lock);
 }
 
 /* ---- Connections ---- */
@@ -112,25 +83,15 @@ int outgoing_connect_rest(struct outgoing *o, struct err *err)
 void outgoing_disconnect(struct outgoing *o)
 {
 	struct sender *sender = o->sender;
-	struct wire *urgent = o->urgent;
 
 	pthread_mutex_lock(&o->lock);
 	o->sender = NULL;
-	o->urgent = NULL;
-	for (u32 i = 0; i < MIGRATE_MAX_STREAMS; i++)
-		o->bytes_before += o->wires[i] ? wire_sent(o->wires[i]) : 0;
-	o->bytes_before += urgent ? wire_sent(urgent) : 0;
+	outgoing_keep_pages(o, sender);
 	pthread_mutex_unlock(&o->lock);
 	sender_destroy(sender);
-	for (u32 i = 0; i < MIGRATE_MAX_STREAMS; i++) {
-		struct wire *w = o->wires[i];
-
-		pthread_mutex_lock(&o->lock);
-		o->wires[i] = NULL;
-		pthread_mutex_unlock(&o->lock);
-		wire_close(w);
-	}
-	wire_close(urgent);
+	for (u32 i = 0; i < MIGRATE_MAX_STREAMS; i++)
+		wire_close(outgoing_take_wire(o, &o->wires[i]));
+	wire_close(outgoing_take_wire(o, &o->urgent));
 }
 
 int outgoing_make_sender(struct outgoing *o, struct err *err)
@@ -341,6 +302,8 @@ static int hand_over(struct outgoing *o, struct err *err)
 	if (ret)
 		return ret;
 	outgoing_set_status(o, MIGRATE_DEVICE);
+	outgoing_note_set_up(o);
+	outgoing_enter(o, MIGRATE_PHASE_DOWNTIME);
 	o->frozen_ns = now_ns();
 	vm_freeze(vm);
 	if (o->progress.handover)
@@ -351,6 +314,8 @@ static int hand_over(struct outgoing *o, struct err *err)
 	pthread_mutex_lock(&o->lock);
 	o->progress.downtime_ns = now_ns() - o->frozen_ns;
 	pthread_mutex_unlock(&o->lock);
+	if (!ret)
+		outgoing_enter(o, MIGRATE_PHASE_POSTCOPY);
 	if (o->gone)
 		return ret; /* never thawed again */
 	if (o->progress.handover)
@@ -409,7 +374,7 @@ static void *outgoing_thread(void *arg)
 			 : o->cancelled ? MIGRATE_CANCELLED
 					: MIGRATE_FAILED;
 	o->progress.why = ret ? err : (struct err){.text = ""};
-	o->progress.total_ns = now_ns() - o->began_ns;
+	outgoing_sum_up(o);
 	o->over = true;
 	pthread_mutex_unlock(&o->lock);
 	outgoing_set_status(o, status);
@@ -431,6 +396,7 @@ static int allocate(struct outgoing *o, struct err *err)
 	o->progress.pages_all = o->nr_pages;
 	o->progress.strategy = o->cfg.params.strategy;
 	o->progress.status = MIGRATE_SETTING_UP;
+	o->progress.expected_ns = o->cfg.params.downtime_ns; /* until more is known */
 	if (!o->address || !o->name || !o->todo || !o->dirty || !o->last || !o->first)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (getrandom(o->session, sizeof(o->session), 0) != sizeof(o->session))

@@ -2,11 +2,12 @@
 /*
  * The inside of a migration's source: what its files share. For vmm/outgoing*.c alone.
  *
- *	outgoing.c         the thread: connect, set up, hand over, end
- *	outgoing_plan.c    which way, when nobody said
- *	outgoing_rounds.c  memory while the guest runs here
- *	outgoing_glide.c   the end of that, when the guest writes much
- *	outgoing_post.c    memory while it runs there
+ *	outgoing.c           the thread: connect, set up, hand over, end
+ *	outgoing_progress.c  what is told of it, and counted for that
+ *	outgoing_plan.c      which way, when nobody said
+ *	outgoing_rounds.c    memory while the guest runs here
+ *	outgoing_glide.c     the end of that, when the guest writes much
+ *	outgoing_post.c      memory while it runs there
  */
 #ifndef QUIRE_VMM_OUTGOING_IMPL_H
 #define QUIRE_VMM_OUTGOING_IMPL_H
@@ -41,7 +42,6 @@ struct outgoing {
 	u64 *last;  /* pages that were found dirty the time before */
 	u64 *first; /* post-copy: what the guest will need at once, as far as known */
 	struct image_writer *spill; /* begun, and not written yet; or NULL */
-	u64 bytes_before;	    /* on connections that are no more */
 	u64 began_ns, frozen_ns;
 	double rate;	       /* bytes a second, as measured */
 	double bytes_per_page; /* as they are after encoding */
@@ -56,11 +56,37 @@ struct outgoing {
 	bool over;	  /* the thread has done its work */
 	bool quit;	  /* the process is about to end */
 	struct migrate_progress progress;
+
+	/* for the progress, likewise */
+	enum migrate_phase phase;
+	bool is_set_up;				/* memory goes, or has gone */
+	u64 bytes_before, further_before;	/* on connections that are no more */
+	struct batch_stats batch_before;	/* of the streams that were on them */
+	struct batch_stats urgent_batch;	/* of the pages that were asked for */
+	u64 rated_ns, rated_bytes, rated_pages; /* when the rates were last looked at */
 };
+
+/* ---- outgoing_progress.c ---- */
+
+void outgoing_set_status(struct outgoing *o, enum migrate_status status);
+
+/* What is sent from now on counts as this phase's. */
+void outgoing_enter(struct outgoing *o, enum migrate_phase phase);
+
+/* Setting up ends here, unless it has ended before. */
+void outgoing_note_set_up(struct outgoing *o);
+
+/* Take a connection, or NULL, out of where others find it; what it has carried stays counted. */
+struct wire *outgoing_take_wire(struct outgoing *o, struct wire **at);
+
+/* Pages that were sent by streams that end stay counted. @sender: NULL is allowed. Under lock. */
+void outgoing_keep_pages(struct outgoing *o, struct sender *sender);
+
+/* It is over: times and rates are those of all of it. Under lock. */
+void outgoing_sum_up(struct outgoing *o);
 
 /* ---- outgoing.c ---- */
 
-void outgoing_set_status(struct outgoing *o, enum migrate_status status);
 bool outgoing_is_cancelled(struct outgoing *o);
 
 /* The main connection, in @role. */

@@ -132,6 +132,7 @@ static void *urgent_thread(void *arg)
 		u->ret = answer(u, &ask);
 		pthread_mutex_lock(&u->o->lock);
 		u->o->progress.asked += ask.n;
+		batch_get_stats(u->encoder, &u->o->urgent_batch);
 		pthread_mutex_unlock(&u->o->lock);
 	}
 	/* one connection broken is all broken: nobody waits for the others, unless for the end */

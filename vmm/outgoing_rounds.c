@@ -50,6 +50,7 @@ int outgoing_send_round(struct outgoing *o, struct err *err)
 	double rate;
 	int ret;
 
+	outgoing_note_set_up(o);
 	sender_get_stats(o->sender, &before);
 	ret = sender_send(o->sender, o->todo, err);
 	if (!ret)
@@ -77,7 +78,6 @@ static void note_round(struct outgoing *o, u32 round, u64 dirty, u64 ns)
 	o->progress.round = round;
 	o->progress.pages_dirty = dirty;
 	o->progress.dirty_rate = (u64)((double)dirty * 1e9 / (double)MAX(ns, 1));
-	o->progress.rate = (u64)o->rate;
 	o->progress.expected_ns = expected_ns(o, dirty);
 	pthread_mutex_unlock(&o->lock);
 	o->cfg.changed(o->cfg.opaque);
@@ -205,5 +205,8 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 	if (!ret && o->cfg.params.strategy == MIGRATE_PRECOPY && !outgoing_wants_postcopy(o))
 		ret = outgoing_glide(o, err);
 	throttle_destroy(throttle);
+	pthread_mutex_lock(&o->lock);
+	o->progress.throttle = 0;
+	pthread_mutex_unlock(&o->lock);
 	return ret;
 }

@@ -425,25 +425,13 @@ void sender_cut(struct sender *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void add_stats(struct batch_stats *to, const struct batch_stats *of)
-{
-	to->pages += of->pages;
-	to->patterns += of->patterns;
-	to->same += of->same;
-	to->deltas += of->deltas;
-	to->packed += of->packed;
-	to->raw += of->raw;
-	to->stored += of->stored;
-	to->bytes += of->bytes;
-}
-
 void sender_get_stats(struct sender *s, struct sender_stats *stats)
 {
 	*stats = (struct sender_stats){.bytes = 0};
 	pthread_mutex_lock(&s->lock);
 	for (u32 i = 0; i < s->nr_streams; i++) {
 		stats->bytes += wire_sent(s->streams[i].wire);
-		add_stats(&stats->batch, &s->streams[i].stats);
+		batch_add_stats(&stats->batch, &s->streams[i].stats);
 	}
 	for (u32 word = 0; s->pages && is_busy(s) && word < (s->cfg.nr_pages + 63) / 64; word++)
 		stats->pages_left += (u64)__builtin_popcountll(
