@@ -167,6 +167,13 @@ figures()
 
 # --- each way, over each kind of connection ---
 
+# Every byte was sent in one of the phases.
+adds_up()
+{
+	jq -e '.ram | ."precopy-bytes" + ."downtime-bytes" + ."postcopy-bytes" == .transferred and .transferred > 0' \
+		"$WORK/figures" >/dev/null
+}
+
 # One move of a guest that works, and must then check all of its pages. It is where the last move left
 # it, or begins now: ROW unix|tcp OPTION...
 hop()
@@ -184,7 +191,7 @@ hop()
 	fi
 	now=hop$((++nr_hops))
 	receiver "$now" "$uri"
-	moved "$from" "$uri" "$@" && [ "$(jq -r .status "$WORK/figures")" = completed ] &&
+	moved "$from" "$uri" "$@" && [ "$(jq -r .status "$WORK/figures")" = completed ] && adds_up &&
 		gone "$from" && checked "$now" 6144 || result=1
 	report "$row" "$now" $result
 	figures

@@ -80,7 +80,7 @@ came_true()
 {
 	local what=$1 way=.\"x-quire-plan\".ways.\"$2\" of expected got
 	for of in total downtime; do
-		expected=$(figure "$way.\"$of-us\"") got=$(figure ".\"x-$of-us\"")
+		expected=$(figure "$way.\"$of-us\"") got=$(figure ".\"x-quire\".\"$of-us\"")
 		check "$what: $of $got us, $expected expected" \
 			about "$got" "$expected" $((SLACK_MS * 1000))
 	done

@@ -43,6 +43,7 @@ struct order {
 
 static const char *const lates[] = {"go-on", "cancel", "post-copy"};
 
+/* Empty: there was no migration yet. */
 static const char *status_of(const json_t *progress)
 {
 	const char *status = json_string_value(json_object_get(progress, "status"));
@@ -58,7 +59,7 @@ static bool is(const json_t *progress, const char *status)
 static bool is_over(const json_t *progress)
 {
 	return is(progress, "completed") || is(progress, "failed") || is(progress, "cancelled") ||
-	       is(progress, "postcopy-paused") || is(progress, "none");
+	       is(progress, "postcopy-paused") || !*status_of(progress);
 }
 
 static void show_progress(const json_t *progress)
@@ -66,6 +67,10 @@ static void show_progress(const json_t *progress)
 	const json_t *ram = json_object_get(progress, "ram");
 	u64 total = view_count(ram, "total"), left = view_count(ram, "remaining");
 
+	if (!ram) { /* there is nothing to count yet */
+		fprintf(stderr, "\r\033[K%s", status_of(progress));
+		return;
+	}
 	fprintf(stderr,
 		"\r\033[K%s: round %llu, %llu%% of it, %s sent, %.0f MiB/s, %llu pages/s dirtied, "
 		"%llu ms of downtime expected",
@@ -137,8 +142,8 @@ static void print_summary(const struct order *order, const json_t *progress)
 	}
 	printf("%s: %s to %s, %s; downtime %.1f ms%s, in all %.1f ms%s, %s sent%s in %llu rounds\n",
 	       order->guest, handed ? "handed over" : "moved", order->address,
-	       view_text(ours, "strategy"), (double)view_count(progress, "x-downtime-us") / 1e3,
-	       expected_ms(plan, "downtime-us").s, (double)view_count(progress, "x-total-us") / 1e3,
+	       view_text(ours, "strategy"), (double)view_count(ours, "downtime-us") / 1e3,
+	       expected_ms(plan, "downtime-us").s, (double)view_count(ours, "total-us") / 1e3,
 	       expected_ms(plan, "total-us").s, view_size(ram, "transferred").s,
 	       expected_size(plan, "bytes").s,
 	       (unsigned long long)view_count(ram, "dirty-sync-count"));
@@ -165,7 +170,9 @@ static int report(const struct order *order, const json_t *progress, struct err 
 			       "%s (it does not run here; look there)",
 			       order->guest, why ? why : "?");
 	return err_set(err, -EIO, "migration of %s: %s", order->guest,
-		       why ? why : status_of(progress));
+		       why		      ? why
+		       : *status_of(progress) ? status_of(progress)
+					      : "there is none");
 }
 
 static int set_parameters(struct client *c, const struct order *order, struct err *err)

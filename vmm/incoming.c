@@ -517,6 +517,7 @@ int incoming_start(struct incoming **out, const struct incoming_config *cfg, str
 		return err_set(err, -ENOMEM, "out of memory");
 	in->cfg = *cfg;
 	in->guest.memory_fd = -1;
+	in->progress.incoming = true;
 	pthread_mutex_init(&in->lock, NULL);
 	pthread_mutex_init(&in->ask_lock, NULL);
 	thread_cond_init(&in->wake);

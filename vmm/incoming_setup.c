@@ -65,7 +65,6 @@ int incoming_hear_setup(struct incoming *in, struct err *err)
 	in->words = in->nr_pages / 64;
 	in->progress.pages_all = in->nr_pages;
 	in->progress.handover = s->handover;
-	in->progress.strategy = s->postcopy ? MIGRATE_POSTCOPY : MIGRATE_PRECOPY;
 	snprintf(in->guest.name, sizeof(in->guest.name), "%s", s->name);
 	in->guest.memory = s->memory;
 	in->guest.nr_cpus = s->nr_cpus;

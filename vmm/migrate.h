@@ -81,6 +81,7 @@ enum migrate_phase {
 struct migrate_progress {
 	enum migrate_status status;
 	enum migrate_strategy strategy;
+	bool incoming; /* it is the destination's */
 	bool handover;
 	u32 round;			 /* from 1 on */
 	u64 pages_all;			 /* of the guest */

@@ -14,30 +14,60 @@ static u64 ms(u64 ns)
 	return (ns + 500000) / 1000000;
 }
 
+static void set(json_t *object, const char *key, u64 n)
+{
+	json_object_set_new(object, key, number(n));
+}
+
+/* All of QMP's MigrationStats; what there is not here is 0. */
 static json_t *ram(const struct migrate_progress *p)
 {
 	const struct batch_stats *b = &p->batch;
+	bool completed = p->status == MIGRATE_COMPLETED;
+	json_t *ram = json_pack("{s:f}", "mbps", (double)p->rate * 8 / 1e6);
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:o}", "transferred",
-			 number(p->bytes), "remaining", number(p->pages_left * PAGE_SIZE), "total",
-			 number(p->pages_all * PAGE_SIZE), "duplicate", number(b->patterns),
-			 "normal", number(b->packed + b->raw), "normal-bytes",
-			 number((b->packed + b->raw) * PAGE_SIZE), "dirty-pages-rate",
-			 number(p->dirty_rate), "mbps", (double)p->rate * 8 / 1e6,
-			 "dirty-sync-count", number(p->round), "page-size", number(PAGE_SIZE),
-			 "postcopy-requests", number(p->asked));
+	set(ram, "transferred", p->bytes);
+	set(ram, "remaining", completed ? 0 : p->pages_left * PAGE_SIZE);
+	set(ram, "total", p->pages_all * PAGE_SIZE);
+	set(ram, "duplicate", b->patterns);
+	set(ram, "skipped", 0);
+	set(ram, "normal", b->packed + b->raw);
+	set(ram, "normal-bytes", (b->packed + b->raw) * PAGE_SIZE);
+	set(ram, "dirty-pages-rate", completed ? 0 : p->dirty_rate);
+	set(ram, "dirty-sync-count", p->round);
+	set(ram, "postcopy-requests", p->asked);
+	set(ram, "page-size", PAGE_SIZE);
+	set(ram, "multifd-bytes", p->bytes_further);
+	set(ram, "pages-per-second", p->pages_rate);
+	set(ram, "precopy-bytes", p->bytes_in[MIGRATE_PHASE_PRECOPY]);
+	set(ram, "downtime-bytes", p->bytes_in[MIGRATE_PHASE_DOWNTIME]);
+	set(ram, "postcopy-bytes", p->bytes_in[MIGRATE_PHASE_POSTCOPY]);
+	set(ram, "dirty-sync-missed-zero-copy", 0);
+	return ram;
+}
+
+/* What the destination knows. */
+static json_t *ours_there(const struct migrate_progress *p)
+{
+	return json_pack("{s:b, s:o, s:o, s:o}", "hand-over", (int)p->handover, "total-us",
+			 number(p->total_ns / 1000), "received", number(p->bytes), "missing-pages",
+			 number(p->pages_left));
 }
 
 static json_t *ours(const struct migrate_progress *p)
 {
 	const struct batch_stats *b = &p->batch;
+	json_t *object = json_pack(
+		"{s:s, s:b, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "strategy",
+		migrate_strategy_names[p->strategy], "hand-over", (int)p->handover, "total-us",
+		number(p->total_ns / 1000), "dirty-pages", number(p->pages_dirty), "pages", "sent",
+		number(b->pages), "pattern", number(b->patterns), "same", number(b->same), "delta",
+		number(b->deltas), "lz4", number(b->packed), "raw", number(b->raw), "stored",
+		number(b->stored));
 
-	return json_pack("{s:s, s:b, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", "strategy",
-			 migrate_strategy_names[p->strategy], "hand-over", (int)p->handover,
-			 "dirty-pages", number(p->pages_dirty), "pages", "sent", number(b->pages),
-			 "pattern", number(b->patterns), "same", number(b->same), "delta",
-			 number(b->deltas), "lz4", number(b->packed), "raw", number(b->raw),
-			 "stored", number(b->stored));
+	if (p->downtime_ns)
+		set(object, "downtime-us", p->downtime_ns / 1000);
+	return object;
 }
 
 static json_t *prediction(const struct plan_prediction *p)
@@ -76,25 +106,39 @@ json_t *plan_json(const struct plan *plan)
 			 plan->reason, "ways", ways, "measured", measured(&plan->in));
 }
 
+/* QEMU tells them while memory goes and once it has gone; not of what came to nothing. */
+static bool has_figures(const struct migrate_progress *p)
+{
+	return !p->incoming && p->status != MIGRATE_SETTING_UP && p->status != MIGRATE_CANCELLED &&
+	       p->status != MIGRATE_FAILED;
+}
+
+static void add_figures(json_t *object, const struct migrate_progress *p)
+{
+	set(object, "setup-time", ms(p->setup_ns));
+	set(object, "total-time", ms(p->total_ns));
+	if (p->status == MIGRATE_COMPLETED)
+		set(object, "downtime", ms(p->downtime_ns));
+	else
+		set(object, "expected-downtime", ms(p->expected_ns));
+	if (p->throttle)
+		set(object, "cpu-throttle-percentage", p->throttle);
+	json_object_set_new(object, "ram", ram(p));
+}
+
 json_t *migrate_json(const struct migrate_progress *p)
 {
-	json_t *object = json_pack("{s:s}", "status", migrate_status_names[p->status]);
+	json_t *object = json_object();
 
 	if (!object || p->status == MIGRATE_NONE)
 		return object;
-	json_object_set_new(object, "total-time", number(ms(p->total_ns)));
-	json_object_set_new(object, "x-total-us", number(p->total_ns / 1000));
-	json_object_set_new(object, "expected-downtime", number(ms(p->expected_ns)));
-	if (p->downtime_ns) {
-		json_object_set_new(object, "downtime", number(ms(p->downtime_ns)));
-		json_object_set_new(object, "x-downtime-us", number(p->downtime_ns / 1000));
-	}
-	json_object_set_new(object, "cpu-throttle-percentage", number(p->throttle));
-	json_object_set_new(object, "ram", ram(p));
-	json_object_set_new(object, "x-quire", ours(p));
+	json_object_set_new(object, "status", json_string(migrate_status_names[p->status]));
+	if (has_figures(p))
+		add_figures(object, p);
+	json_object_set_new(object, "x-quire", p->incoming ? ours_there(p) : ours(p));
 	if (p->planned)
 		json_object_set_new(object, "x-quire-plan", plan_json(&p->plan));
-	if (p->why.text[0])
+	if (p->why.text[0] && p->status != MIGRATE_CANCELLED)
 		json_object_set_new(object, "error-desc", json_string(p->why.text));
 	return object;
 }

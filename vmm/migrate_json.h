@@ -8,7 +8,11 @@
 
 #include "vmm/migrate.h"
 
-/* QMP's MigrationInfo, with what is ours in "x-quire". NULL: no memory. */
+/*
+ * QMP's MigrationInfo, as QEMU 7.2 has it: nothing at all before a migration, figures only of the
+ * source and only while there are any. What is ours is in "x-quire", of both sides. NULL: no
+ * memory.
+ */
 json_t *migrate_json(const struct migrate_progress *p);
 
 /* What was measured, what each way would be like ("ways", by name), and which is the choice. */
