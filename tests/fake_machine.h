@@ -353,7 +353,9 @@ void machine_planning_progress(struct machine *m, struct planning_progress *prog
 int machine_cancel_migration(struct machine *m, struct err *err)
 {
 	if (migrate_is_over(m->migration.status))
-		return err_set(err, -ENOENT, "guest %s: is not moving", m->name);
+		return 0;
+	if (m->migration.status >= MIGRATE_POSTCOPY_ACTIVE)
+		return err_set(err, -EINVAL, "guest %s: has moved", m->name);
 	m->migration.status = MIGRATE_CANCELLED;
 	return 0;
 }

@@ -329,6 +329,8 @@ lives_on() # WHAT
 }
 
 guest a 32M "$WRITER size=24M time=3600 random=100"
+check "nothing is told before a migration" [ "$("$QUIRE" qmp a query-migrate | jq -c .)" = '{}' ]
+expect "nothing is called off" 0 '' "$QUIRE" qmp a migrate_cancel
 begin_slow
 expect "a second migration is refused" 1 'moving' "$QUIRE" migrate a "$unix" --precopy
 expect "so is a checkpoint" 1 'moving' "$QUIRE" checkpoint a "$WORK/refused"
@@ -343,6 +345,8 @@ gone b
 check "the destination ends, too" [ $? = 1 ]
 check "saying so in one line" only_error "$WORK/b.err" .
 lives_on "called off"
+expect "called off once more" 0 '' "$QUIRE" qmp a migrate_cancel
+check "that is how it ended" [ "$(status_of a)" = cancelled ]
 
 begin_slow
 killed b
@@ -524,6 +528,7 @@ begin_postcopy()
 	goes_on b 1
 	report "in post-copy the guest is at work on the other side" b $?
 	check "and part of its memory is not" [ "$(status_of a)" = postcopy-active ]
+	expect "it cannot be called off any more" 1 'cannot be cancelled' "$QUIRE" qmp a migrate_cancel
 }
 
 begin_postcopy

@@ -41,10 +41,31 @@ static void a_guest_is_sent_away(void **state)
 			       "\"inc\": false, \"resume\": false}"),
 	       OK);
 	assert_string_equal(p.machine.address, "unix:/x");
-	expect(&p, DO("migrate_cancel"), OK);
-	assert_int_equal(p.machine.migration.status, MIGRATE_CANCELLED);
 	machine_quit(&p.machine, MACHINE_BY_QMP_QUIT);
 	expect(&p, CALL("migrate", "{\"uri\": \"tcp:h:1\"}"), ERROR("guest fake: has ended"));
+	peer_fini(&p);
+}
+
+/* As in QEMU: what is not under way is cancelled already. */
+static void it_is_cancelled(void **state)
+{
+	static const enum migrate_status over[] = {MIGRATE_NONE, MIGRATE_CANCELLED, MIGRATE_FAILED,
+						   MIGRATE_COMPLETED};
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	for (size_t i = 0; i < ARRAY_SIZE(over); i++) {
+		p.machine.migration.status = over[i];
+		expect(&p, DO("migrate_cancel"), OK);
+		assert_int_equal(p.machine.migration.status, over[i]);
+	}
+	p.machine.migration.status = MIGRATE_ACTIVE;
+	expect(&p, DO("migrate_cancel"), OK);
+	assert_int_equal(p.machine.migration.status, MIGRATE_CANCELLED);
+	p.machine.migration.status = MIGRATE_POSTCOPY_ACTIVE;
+	expect(&p, DO("migrate_cancel"), ERROR("guest fake: has moved"));
+	assert_int_equal(p.machine.migration.status, MIGRATE_POSTCOPY_ACTIVE);
 	peer_fini(&p);
 }
 
@@ -388,6 +409,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_guest_is_sent_away),
+		cmocka_unit_test(it_is_cancelled),
 		cmocka_unit_test(one_that_broke_is_resumed),
 		cmocka_unit_test(postcopy_is_asked_for),
 		cmocka_unit_test(a_guest_is_waited_for),

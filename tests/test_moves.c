@@ -232,6 +232,9 @@ static struct migrate_progress move(const char *address, const struct migrate_pa
 	runner_run(&r);
 	out = leave(&r, incoming_address(o.in), params);
 	progress = expect_move(out);
+	expect_figures(&progress);
+	assert_int_equal(outgoing_cancel(out, NULL), 0); /* there is nothing left to cancel */
+	assert_int_equal(end_of(out).status, MIGRATE_COMPLETED);
 	assert_false(vm_ended(r.vm, NULL));
 	runner_expect_counts(&o.runner, ROUNDS);
 	assert_null(strstr(o.runner.out, "micro: fill")); /* that was here */

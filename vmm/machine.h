@@ -205,7 +205,7 @@ void machine_listen_checkpoint(struct machine *m, machine_checkpoint_fn fn, void
 /*
  * Move the guest to another quire, which waits for it at @address (vmm/outgoing.h); returns once
  * that has begun. -EBUSY: one is under way, or a checkpoint is. Cancelling and the change to
- * post-copy are as vmm/outgoing.h has them.
+ * post-copy are as vmm/outgoing.h has them; to cancel none is no error.
  */
 int machine_migrate(struct machine *m, const char *address, const struct migrate_params *params,
 		    struct err *err);

@@ -149,9 +149,7 @@ static int need_outgoing(const struct machine *m, struct err *err)
 
 int machine_cancel_migration(struct machine *m, struct err *err)
 {
-	int ret = need_outgoing(m, err);
-
-	return ret ? ret : outgoing_cancel(m->outgoing, err);
+	return m->outgoing ? outgoing_cancel(m->outgoing, err) : 0;
 }
 
 int machine_go_postcopy(struct machine *m, struct err *err)

@@ -468,12 +468,14 @@ static void cut_all(struct outgoing *o)
 
 int outgoing_cancel(struct outgoing *o, struct err *err)
 {
+	bool over;
 	int ret = 0;
 
 	pthread_mutex_lock(&o->lock);
-	if (o->gone)
+	over = migrate_is_over(o->progress.status);
+	if (!over && o->gone)
 		ret = err_set(err, -EINVAL, "the guest has moved already: it cannot be cancelled");
-	else if (!migrate_is_over(o->progress.status)) {
+	else if (!over) {
 		o->cancelled = true;
 		cut_all(o);
 	}

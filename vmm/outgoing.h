@@ -36,7 +36,10 @@ int outgoing_start(struct outgoing **out, const struct outgoing_config *cfg, str
 
 void outgoing_progress(struct outgoing *o, struct migrate_progress *progress);
 
-/* Give up; -EINVAL with a sentence once the guest is the other side's. Returns at once. */
+/*
+ * Give up; nothing where it has ended. -EINVAL with a sentence while the guest is the other side's.
+ * Returns at once.
+ */
 int outgoing_cancel(struct outgoing *o, struct err *err);
 
 /* Go over to post-copy now; -EINVAL when it was not set up for it. */
