@@ -223,7 +223,11 @@ hop "hybrid over UNIX" unix --hybrid
 hop "hybrid over TCP" tcp --hybrid
 hop "two streams" tcp --streams 2
 hop "post-copy, three streams" unix --postcopy --streams 3
+# what somebody has prepared by QMP is not for a move by the command line: it would rule out a hand-over
+[ -z "$now" ] || "$QUIRE" qmp "$now" migrate-set-capabilities \
+	'{"capabilities": [{"capability": "postcopy-ram", "state": true}]}' >/dev/null
 hop "handed over after all of it" unix
+check "it was" [ "$(jq '."x-quire"."hand-over"' "$WORK/figures")" = true ]
 [ -z "$now" ] || away "$now"
 now='' append=$EDGE
 hop "an edge handed over" unix

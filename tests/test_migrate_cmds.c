@@ -337,7 +337,7 @@ static bool capability(struct peer *p, const char *name)
 	json_t *list = query(p, DO("query-migrate-capabilities"));
 	int state = -1;
 
-	assert_int_equal(json_array_size(list), 3);
+	assert_int_equal(json_array_size(list), 5);
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		json_t *one = json_array_get(list, i);
 
@@ -359,17 +359,72 @@ static void capabilities_are_switches(void **state)
 	start(&p);
 	assert_false(capability(&p, "postcopy-ram"));
 	assert_false(capability(&p, "multifd"));
+	assert_true(capability(&p, "auto-converge"));
 	assert_true(capability(&p, "events"));
-	expect(&p, CAPS("[" CAP("postcopy-ram", "true") ", " CAP("events", "false") "]"), OK);
+	assert_true(capability(&p, "return-path"));
+	expect(&p,
+	       CAPS("[" CAP("postcopy-ram", "true") ", " CAP("events", "false") ", " CAP(
+		       "return-path", "false") ", " CAP("auto-converge", "false") "]"),
+	       OK);
 	assert_true(p.machine.params.postcopy && capability(&p, "postcopy-ram"));
+	assert_false(p.machine.params.auto_converge || capability(&p, "auto-converge"));
 	assert_true(capability(&p, "events")); /* they are always sent */
+	assert_true(capability(&p, "return-path"));
+	expect(&p, CAPS("[" CAP("auto-converge", "true") "]"), OK);
+	assert_true(p.machine.params.auto_converge);
 	expect(&p, CAPS("[" CAP("postcopy-ram", "false") ", " CAP("multifd", "true") "]"), OK);
 	assert_false(p.machine.params.postcopy);
 	expect(&p, SET("{\"multifd-channels\": 2}"), OK);
 	assert_true(capability(&p, "multifd"));
 	expect(&p, CAPS("[]"), OK);
 	/* what is not there can be left off */
-	expect(&p, CAPS("[" CAP("xbzrle", "false") "]"), OK);
+	expect(&p, CAPS("[" CAP("xbzrle", "false") ", " CAP("postcopy-preempt", "false") "]"), OK);
+	peer_fini(&p);
+}
+
+/* Whatever is wrong with one of them, none is set, whether it comes before or after. */
+static void capabilities_are_set_together(void **state)
+{
+	static const struct bad bad[] = {
+		{CAPS("[" CAP("postcopy-ram", "true") ", " CAP("auto-converge", "false") ", " CAP(
+			 "xbzrle", "true") "]"),
+		 ERROR("Capability 'xbzrle' is not available")},
+		{CAPS("[" CAP("postcopy-ram", "true") ", 7, " CAP("auto-converge", "false") "]"),
+		 ERROR("Parameter 'capabilities' is malformed")},
+		{CAPS("[" CAP("no such", "false") ", " CAP("postcopy-ram", "true") "]"),
+		 ERROR("Parameter 'capability' does not accept value 'no such'")},
+	};
+	struct migrate_params before;
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	before = p.machine.params;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		expect(&p, bad[i].request, bad[i].answer);
+		assert_memory_equal(&p.machine.params, &before, sizeof(before));
+	}
+	peer_fini(&p);
+}
+
+/* Of a guest that leaves; one that comes has those of its source, and may be sent on later. */
+static void capabilities_are_those_of_the_beginning(void **state)
+{
+	const char *on = CAPS("[" CAP("postcopy-ram", "true") "]");
+	struct peer p;
+
+	(void)state;
+	start(&p);
+	p.machine.migration.status = MIGRATE_ACTIVE;
+	expect(&p, on,
+	       ERROR("the guest is moving: capabilities cannot be changed (wait, or cancel it)"));
+	assert_false(p.machine.params.postcopy);
+	p.machine.migration.incoming = true;
+	expect(&p, on, OK);
+	assert_true(p.machine.params.postcopy);
+	p.machine.migration = (struct migrate_progress){.status = MIGRATE_FAILED};
+	expect(&p, CAPS("[" CAP("postcopy-ram", "false") "]"), OK);
+	assert_false(p.machine.params.postcopy);
 	peer_fini(&p);
 }
 
@@ -392,7 +447,9 @@ static void bad_capabilities_are_refused(void **state)
 		{CAPS("[" CAP("xbzrle", "true") "]"),
 		 ERROR("Capability 'xbzrle' is not available")},
 		{CAPS("[" CAP("no such", "true") "]"),
-		 ERROR("Capability 'no such' is not available")},
+		 ERROR("Parameter 'capability' does not accept value 'no such'")},
+		{CAPS("[" CAP("no such", "false") "]"),
+		 ERROR("Parameter 'capability' does not accept value 'no such'")},
 		{CALL("query-migrate-capabilities", "{\"all\": true}"),
 		 ERROR("Parameter 'all' is unexpected")},
 	};
@@ -419,6 +476,8 @@ int main(void)
 		cmocka_unit_test(bad_parameters_are_refused),
 		cmocka_unit_test(names_have_an_end),
 		cmocka_unit_test(capabilities_are_switches),
+		cmocka_unit_test(capabilities_are_set_together),
+		cmocka_unit_test(capabilities_are_those_of_the_beginning),
 		cmocka_unit_test(bad_capabilities_are_refused),
 	};
 

@@ -290,6 +290,54 @@ static void before_its_memory(void **state)
 	params.strategy = MIGRATE_HYBRID;
 	now = move("tcp:127.0.0.1:0", &params);
 	assert_int_equal(now.round, 1);
+	for (unsigned int i = 0; i < MIGRATE_NR_PHASES; i++)
+		assert_true(now.bytes_in[i] > 0);
+}
+
+/* Four rounds of a guest that writes faster than they go: by how much it was slowed down. */
+static unsigned int slowed_down_by(bool auto_converge)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	u64 until = now_ns() + BOUNDED_NS;
+	struct migrate_progress now;
+	struct outgoing *out;
+	struct runner r;
+	struct other o;
+	unsigned int most = 0;
+
+	runner_make(&r, MEMORY, NR_CPUS, JOB);
+	other_open(&o, next_address());
+	runner_run(&r);
+	params.copy = true;
+	params.bandwidth = 16 * MiB;
+	params.downtime_ns = 0;
+	params.auto_converge = auto_converge;
+	out = leave(&r, incoming_address(o.in), &params);
+	do {
+		usleep(1000);
+		outgoing_progress(out, &now);
+		most = MAX(most, now.throttle);
+		assert_false(migrate_is_over(now.status));
+		assert_true(now_ns() < until);
+	} while (now.round < 4);
+	assert_true(now.rate > 0 && now.pages_rate > 0 && now.setup_ns < now.total_ns);
+	assert_int_equal(outgoing_cancel(out, NULL), 0);
+	now = end_of(out);
+	assert_int_equal(now.status, MIGRATE_CANCELLED);
+	assert_int_equal(now.throttle, 0);
+	runner_expect_counts(&r, ROUNDS);
+	outgoing_destroy(out);
+	runner_destroy(&r);
+	other_close(&o);
+	return most;
+}
+
+static void slowed_down_if_it_may_be(void **state)
+{
+	(void)state;
+	runner_need_kvm();
+	assert_true(slowed_down_by(true) > 0);
+	assert_int_equal(slowed_down_by(false), 0);
 }
 
 /* ---- Second thoughts ---- */
@@ -467,9 +515,13 @@ static void cut_in_postcopy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(by_rounds),	     cmocka_unit_test(by_its_memory_itself),
-		cmocka_unit_test(before_its_memory), cmocka_unit_test(cancelled_at_any_time),
-		cmocka_unit_test(cut_in_rounds),     cmocka_unit_test(cut_in_postcopy),
+		cmocka_unit_test(by_rounds),
+		cmocka_unit_test(by_its_memory_itself),
+		cmocka_unit_test(before_its_memory),
+		cmocka_unit_test(slowed_down_if_it_may_be),
+		cmocka_unit_test(cancelled_at_any_time),
+		cmocka_unit_test(cut_in_rounds),
+		cmocka_unit_test(cut_in_postcopy),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

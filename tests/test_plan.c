@@ -385,7 +385,16 @@ static void no_way_keeps_the_limit(void **state)
 	plan.in.fixed_ns = 30 * MS;
 	plan_make(&plan);
 	assert_int_equal(plan.choice, PLAN_HYBRID);
+	/* so it is when they would end if it were slowed down, and it may not be */
+	plan = steady(20000, 50e6);
+	assert_in_range(plan.ways[PLAN_PRECOPY].throttle, 1, 99);
+	plan.in.unthrottled = true;
+	plan_make(&plan);
+	assert_int_equal(plan.ways[PLAN_PRECOPY].throttle, 100);
+	assert_int_equal(plan.choice, PLAN_HYBRID);
 	/* nor is there any that keeps none at all */
+	plan = steady(1e6, 400e6);
+	plan.in.fixed_ns = 30 * MS;
 	plan.in.limit_ns = 0;
 	plan_make(&plan);
 	assert_int_equal(plan.ways[PLAN_PRECOPY].throttle, 100);

@@ -17,6 +17,7 @@
 #include "vmm/client.h"
 #include "vmm/cmd.h"
 #include "vmm/memory_view.h"
+#include "vmm/migrate.h"
 #include "vmm/migrate_format.h"
 #include "vmm/opts.h"
 #include "vmm/plan_view.h"
@@ -194,10 +195,34 @@ static int set_parameters(struct client *c, const struct order *order, struct er
 	return ret;
 }
 
+/*
+ * Not what was set before: a guest that is prepared for post-copy, for instance, is not handed
+ * over.
+ */
+static int set_capabilities(struct client *c, const struct order *order, struct err *err)
+{
+	bool post = order->postcopy || order->hybrid || order->late == MIGRATE_LATE_POSTCOPY;
+	json_t *args = json_pack("{s:[{s:s, s:b}, {s:s, s:b}]}", "capabilities", "capability",
+				 "postcopy-ram", "state", (int)post, "capability", "auto-converge",
+				 "state", 1);
+	int ret = client_execute(c, "migrate-set-capabilities", args, NULL, err);
+
+	json_decref(args);
+	return ret;
+}
+
+/* All that a migration of ours depends on: what other clients have set is not for it. */
+static int prepare(struct client *c, const struct order *order, struct err *err)
+{
+	int ret = set_parameters(c, order, err);
+
+	return ret ? ret : set_capabilities(c, order, err);
+}
+
 static int start(struct client *c, const struct order *order, struct err *err)
 {
 	json_t *args;
-	int ret = order->recover ? 0 : set_parameters(c, order, err);
+	int ret = order->recover ? 0 : prepare(c, order, err);
 
 	if (ret)
 		return ret;
@@ -259,7 +284,7 @@ static int show_plan(const struct order *order, const json_t *answer, struct err
 static int plan(struct client *c, const struct order *order, struct err *err)
 {
 	json_t *args = json_pack("{s:s}", "uri", order->address), *answer = NULL;
-	int ret = set_parameters(c, order, err);
+	int ret = prepare(c, order, err);
 
 	if (!ret)
 		ret = client_execute(c, "x-quire-plan-migration", args, NULL, err);

@@ -27,6 +27,7 @@ enum migrate_late { MIGRATE_LATE_GO_ON, MIGRATE_LATE_CANCEL, MIGRATE_LATE_POSTCO
 struct migrate_params {
 	enum migrate_strategy strategy;
 	bool postcopy;	      /* be prepared for a change to post-copy */
+	bool auto_converge;   /* slow the guest down where rounds do not end otherwise */
 	bool copy;	      /* never hand the memory over as it is */
 	unsigned int streams; /* connections for pages, 1 to 16 */
 	u64 downtime_ns;      /* how long the guest may stand still */
@@ -40,10 +41,10 @@ struct migrate_params {
 /* Pages beside the file that a hand-over may have: they take some milliseconds. */
 #define MIGRATE_FEW_PAGES 512
 
-#define MIGRATE_DEFAULTS                              \
-	(struct migrate_params)                       \
-	{                                             \
-		.streams = 1, .downtime_ns = 20000000 \
+#define MIGRATE_DEFAULTS                                                     \
+	(struct migrate_params)                                              \
+	{                                                                    \
+		.auto_converge = true, .streams = 1, .downtime_ns = 20000000 \
 	}
 
 /* QMP's MigrationStatus, as far as it applies (migrate_status_names). */

@@ -8,7 +8,8 @@
  * enough else to send.
  *
  * Where rounds do not become smaller, the vCPUs that write are made to wait, the more the longer it
- * lasts (vmm/throttle.h); readers are not.
+ * lasts (vmm/throttle.h); readers are not. Where that is not wanted, rounds go on for as long as
+ * the owner lets them.
  */
 #include <errno.h>
 #include <string.h>
@@ -161,11 +162,11 @@ static bool is_enough(const struct outgoing *o, u64 before, u64 now)
 static int converge(struct outgoing *o, struct throttle *throttle, struct err *err)
 {
 	u64 before = o->nr_pages, dirty, since = now_ns();
-	bool one = o->cfg.params.strategy == MIGRATE_HYBRID;
+	bool one = o->cfg.params.strategy == MIGRATE_HYBRID, slows = o->cfg.params.auto_converge;
 	u32 stalls = 0;
 	int ret = 0;
 
-	for (u32 round = 1; !ret && round < MAX_ROUND; round++) {
+	for (u32 round = 1; !ret && (round < MAX_ROUND || !slows); round++) {
 		ret = outgoing_send_round(o, err);
 		if (!ret)
 			ret = outgoing_harvest(o, o->dirty, err);
@@ -179,7 +180,8 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 		ret = late(o, err);
 		if (ret || one || outgoing_wants_postcopy(o) || is_enough(o, before, dirty))
 			break;
-		slow_down(o, throttle, &stalls, before, dirty);
+		if (slows)
+			slow_down(o, throttle, &stalls, before, dirty);
 		before = dirty;
 		choose(o);
 	}
@@ -200,7 +202,7 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 		return ret;
 	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
 	memset(o->dirty, 0, o->words * sizeof(u64));
-	throttle = throttle_create(o->cfg.vm);
+	throttle = o->cfg.params.auto_converge ? throttle_create(o->cfg.vm) : NULL;
 	ret = converge(o, throttle, err);
 	if (!ret && o->cfg.params.strategy == MIGRATE_PRECOPY && !outgoing_wants_postcopy(o))
 		ret = outgoing_glide(o, err);

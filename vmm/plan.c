@@ -158,7 +158,7 @@ static void pre_copy(const struct plan_input *in, struct plan_prediction *p)
 			break;
 		stalls = pages > STALLED * before ? stalls + 1 : 0;
 		before = pages;
-		if (stalls < STALLS)
+		if (stalls < STALLS || in->unthrottled)
 			continue;
 		p->throttle = slower(p->throttle);
 		stalls = 1;

@@ -38,6 +38,7 @@ struct plan_input {
 	u64 time_ns;	    /* how long rounds may go on; 0: as long as they like */
 	u32 streams;	    /* connections for pages, from 1 on */
 	bool can_hand_over; /* both are on one host, and it may be used */
+	bool unthrottled;   /* the guest may not be slowed down */
 };
 
 enum plan_way { PLAN_HANDOVER, PLAN_PRECOPY, PLAN_POSTCOPY, PLAN_HYBRID, PLAN_NR_WAYS };

@@ -258,6 +258,7 @@ static void begin(const struct plan_order *order, struct plan *plan)
 				.time_ns = p->time_ns,
 				.streams = p->streams,
 				.can_hand_over = plan_can_hand_over(order),
+				.unthrottled = !p->auto_converge,
 			},
 	};
 }

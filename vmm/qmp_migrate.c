@@ -159,33 +159,87 @@ int qmp_query_migrate_parameters(struct qmp_call *call)
 
 /* ---- Capabilities: what QEMU has as switches ---- */
 
-/* "events" are always sent, and several streams are a matter of their number. */
-static int set_capability(struct qmp_call *call, const json_t *one)
+/* QEMU 7.2's that there is nothing of here: they can be left off. */
+static const char *const absent[] = {
+	"xbzrle",
+	"rdma-pin-all",
+	"zero-blocks",
+	"compress",
+	"x-colo",
+	"release-ram",
+	"block",
+	"pause-before-switchover",
+	"dirty-bitmaps",
+	"postcopy-blocktime",
+	"late-block-activate",
+	"x-ignore-shared",
+	"validate-uuid",
+	"background-snapshot",
+	"zero-copy-send",
+	"postcopy-preempt",
+};
+
+/* Events are always sent, the other side always answers, streams are a matter of their number. */
+static const char *const constant[] = {"events", "return-path", "multifd"};
+
+static bool is_among(const char *name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+static int set_capability(struct migrate_params *p, const json_t *one, struct err *err)
 {
 	const char *name = json_string_value(json_object_get(one, "capability"));
 	const json_t *state = json_object_get(one, "state");
 
 	if (!name || !json_is_boolean(state))
-		return err_set(call->err, -EINVAL, "Parameter 'capabilities' is malformed");
+		return err_set(err, -EINVAL, "Parameter 'capabilities' is malformed");
 	if (!strcmp(name, "postcopy-ram"))
-		machine_migrate_params(call->machine)->postcopy = json_is_true(state);
-	else if (strcmp(name, "events") && strcmp(name, "multifd"))
-		return json_is_true(state) ? err_set(call->err, -EINVAL,
-						     "Capability '%s' is not available", name)
-					   : 0;
+		p->postcopy = json_is_true(state);
+	else if (!strcmp(name, "auto-converge"))
+		p->auto_converge = json_is_true(state);
+	else if (is_among(name, absent, ARRAY_SIZE(absent)))
+		return json_is_true(state)
+			       ? err_set(err, -EINVAL, "Capability '%s' is not available", name)
+			       : 0;
+	else if (!is_among(name, constant, ARRAY_SIZE(constant)))
+		return err_set(err, -EINVAL, "Parameter 'capability' does not accept value '%s'",
+			       name);
 	return 0;
 }
 
+/* A guest moves with those that it began to move with: a change now would do nothing. */
+static int refuse_when_moving(const struct qmp_call *call)
+{
+	struct migrate_progress now;
+
+	machine_migrate_progress(call->machine, &now);
+	return now.incoming || migrate_is_over(now.status)
+		       ? 0
+		       : err_set(call->err, -EBUSY,
+				 "the guest is moving: capabilities cannot be changed (wait, or "
+				 "cancel it)");
+}
+
+/* All of them, or none. */
 int qmp_migrate_set_capabilities(struct qmp_call *call)
 {
+	struct migrate_params *now = machine_migrate_params(call->machine), p = *now;
 	const json_t *list;
 	int ret = qmp_arg(call, "capabilities", QMP_REQUIRED, &list);
 
 	if (!ret && !json_is_array(list))
 		ret = err_set(call->err, -EINVAL,
 			      "Invalid parameter type for 'capabilities', expected: array");
+	if (!ret)
+		ret = refuse_when_moving(call);
 	for (size_t i = 0; !ret && i < json_array_size(list); i++)
-		ret = set_capability(call, json_array_get(list, i));
+		ret = set_capability(&p, json_array_get(list, i), call->err);
+	if (!ret)
+		*now = p;
 	return ret;
 }
 
@@ -194,13 +248,16 @@ static json_t *capability(const char *name, bool state)
 	return json_pack("{s:s, s:b}", "capability", name, "state", (int)state);
 }
 
+/* What there is: a client takes what is listed for something that can be had. */
 int qmp_query_migrate_capabilities(struct qmp_call *call)
 {
 	const struct migrate_params *p = machine_migrate_params(call->machine);
 
-	return qmp_give(call, json_pack("[o, o, o]", capability("postcopy-ram", p->postcopy),
-					capability("multifd", p->streams > 1),
-					capability("events", true)));
+	return qmp_give(call,
+			json_pack("[o, o, o, o, o]", capability("postcopy-ram", p->postcopy),
+				  capability("auto-converge", p->auto_converge),
+				  capability("multifd", p->streams > 1),
+				  capability("return-path", true), capability("events", true)));
 }
 
 /* ---- How it goes ---- */
