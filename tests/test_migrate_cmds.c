@@ -183,13 +183,15 @@ static void parameters_are_set_and_told(void **state)
 	start(&p);
 	m = &p.machine.params;
 	expect(&p,
-	       SET("{\"max-bandwidth\": 123456789, \"downtime-limit\": 300, "
+	       SET("{\"max-bandwidth\": 123456789, \"max-postcopy-bandwidth\": 987654321, "
+		   "\"downtime-limit\": 300, "
 		   "\"multifd-channels\": 16, \"x-quire-strategy\": \"hybrid\", "
 		   "\"x-quire-copy\": true, \"x-quire-time-limit\": 5000, "
 		   "\"x-quire-late\": \"cancel\", \"x-quire-psk-file\": \"/k\", "
 		   "\"x-quire-spill\": \"/spill\"}"),
 	       OK);
 	assert_int_equal(m->bandwidth, 123456789);
+	assert_int_equal(m->post_bandwidth, 987654321);
 	assert_int_equal(m->downtime_ns, 300000000);
 	assert_int_equal(m->streams, 16);
 	assert_int_equal(m->strategy, MIGRATE_HYBRID);
@@ -200,6 +202,7 @@ static void parameters_are_set_and_told(void **state)
 	assert_string_equal(m->spill, "/spill");
 	reply = query(&p, DO("query-migrate-parameters"));
 	assert_int_equal(integer_at(reply, "max-bandwidth"), 123456789);
+	assert_int_equal(integer_at(reply, "max-postcopy-bandwidth"), 987654321);
 	assert_int_equal(integer_at(reply, "downtime-limit"), 300);
 	assert_int_equal(integer_at(reply, "multifd-channels"), 16);
 	assert_string_equal(string_at(reply, "x-quire-strategy"), "hybrid");
@@ -208,7 +211,7 @@ static void parameters_are_set_and_told(void **state)
 	assert_string_equal(string_at(reply, "x-quire-late"), "cancel");
 	assert_string_equal(string_at(reply, "x-quire-psk-file"), "/k");
 	assert_string_equal(string_at(reply, "x-quire-spill"), "/spill");
-	assert_int_equal(json_object_size(reply), 9);
+	assert_int_equal(json_object_size(reply), 10);
 	json_decref(reply);
 	peer_fini(&p);
 }
@@ -264,6 +267,7 @@ static void bad_parameters_are_refused(void **state)
 		{SET("{\"max-bandwidth\": \"1G\"}"), NO_INTEGER("max-bandwidth")},
 		{SET("{\"max-bandwidth\": 1.5}"), NO_INTEGER("max-bandwidth")},
 		{SET("{\"max-bandwidth\": -1}"), NEGATIVE("max-bandwidth")},
+		{SET("{\"max-postcopy-bandwidth\": true}"), NO_INTEGER("max-postcopy-bandwidth")},
 		{SET("{\"downtime-limit\": true}"), NO_INTEGER("downtime-limit")},
 		{SET("{\"downtime-limit\": -5}"), NEGATIVE("downtime-limit")},
 		{SET("{\"downtime-limit\": 2000001}"), ERROR("a time is out of range")},
@@ -298,7 +302,7 @@ static void bad_parameters_are_refused(void **state)
 	expect_refusals(&p, bad, ARRAY_SIZE(bad));
 	/* one that is wrong: none is set, whether it comes before or after */
 	expect(&p, SET("{\"downtime-limit\": 7, \"max-bandwidth\": 9, \"x-quire-copy\": 1}"),
-	       bad[19].answer);
+	       bad[ARRAY_SIZE(bad) - 2].answer);
 	assert_memory_equal(&p.machine.params, &before, sizeof(before));
 	peer_fini(&p);
 }

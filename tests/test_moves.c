@@ -281,6 +281,7 @@ static void before_its_memory(void **state)
 
 	(void)state;
 	params.strategy = MIGRATE_POSTCOPY;
+	params.bandwidth = 1 * KiB; /* which is that of rounds */
 	now = move(next_address(), &params);
 	assert_true(!now.handover && !now.round && now.asked > 0);
 	/* all pages have gone, those that were asked for among them */
@@ -288,6 +289,7 @@ static void before_its_memory(void **state)
 	assert_true(now.bytes_in[MIGRATE_PHASE_POSTCOPY] > now.bytes / 2);
 	params.streams = 2;
 	params.strategy = MIGRATE_HYBRID;
+	params.bandwidth = 0;
 	now = move("tcp:127.0.0.1:0", &params);
 	assert_int_equal(now.round, 1);
 	for (unsigned int i = 0; i < MIGRATE_NR_PHASES; i++)
@@ -356,7 +358,7 @@ static bool try_and_cancel(struct runner *r, struct other *o)
 	params.streams = 1 + any(3);
 	params.strategy = any(4) ? MIGRATE_PRECOPY : MIGRATE_HYBRID;
 	params.downtime_ns = any(2) ? 1000000 : 20000000;
-	params.bandwidth = any(2) ? 0 : 100 * MiB;
+	params.bandwidth = params.post_bandwidth = any(2) ? 0 : 100 * MiB;
 	out = leave(r, incoming_address(o->in), &params);
 	usleep(any(any(2) ? 400000 : 8000));
 	moved = outgoing_cancel(out, &err) != 0;

@@ -179,7 +179,8 @@ static int report(const struct order *order, const json_t *progress, struct err 
 static int set_parameters(struct client *c, const struct order *order, struct err *err)
 {
 	json_t *args = json_pack(
-		"{s:I, s:i, s:i, s:s, s:b, s:I, s:s, s:s, s:s}", "max-bandwidth",
+		"{s:I, s:I, s:i, s:i, s:s, s:b, s:I, s:s, s:s, s:s}", "max-bandwidth",
+		(json_int_t)order->bandwidth, "max-postcopy-bandwidth",
 		(json_int_t)order->bandwidth, "downtime-limit", (int)order->downtime_ms,
 		"multifd-channels", (int)order->streams, "x-quire-strategy",
 		order->precopy	  ? "pre-copy"

@@ -32,6 +32,7 @@ struct migrate_params {
 	unsigned int streams; /* connections for pages, 1 to 16 */
 	u64 downtime_ns;      /* how long the guest may stand still */
 	u64 bandwidth;	      /* bytes a second at most; 0: as fast as it goes */
+	u64 post_bandwidth;   /* the same for what is pushed in post-copy */
 	u64 time_ns;	      /* a pre-copy is late then; 0: never */
 	enum migrate_late late;
 	char psk_file[256]; /* or empty */

@@ -166,6 +166,7 @@ static int push(struct outgoing *o, struct err *err)
 		pthread_mutex_unlock(&o->lock);
 	}
 	sender_set_alone(o->sender);
+	sender_set_bandwidth(o->sender, o->cfg.params.post_bandwidth);
 	ret = sender_send(o->sender, o->todo, err);
 	o->pushed = !ret;
 	if (!ret)

@@ -82,6 +82,8 @@ static int get_numbers(struct qmp_call *call, struct migrate_params *p)
 	int ret = qmp_number(call, "max-bandwidth", QMP_OPTIONAL, &p->bandwidth);
 
 	if (!ret)
+		ret = qmp_number(call, "max-postcopy-bandwidth", QMP_OPTIONAL, &p->post_bandwidth);
+	if (!ret)
 		ret = qmp_number(call, "downtime-limit", QMP_OPTIONAL, &downtime);
 	if (!ret)
 		ret = qmp_number(call, "x-quire-time-limit", QMP_OPTIONAL, &time);
@@ -147,10 +149,11 @@ int qmp_query_migrate_parameters(struct qmp_call *call)
 	const struct migrate_params *p = machine_migrate_params(call->machine);
 
 	return qmp_give(call,
-			json_pack("{s:o, s:o, s:i, s:s, s:b, s:o, s:s, s:s, s:s}", "max-bandwidth",
-				  qmp_bytes(p->bandwidth), "downtime-limit",
-				  qmp_bytes(p->downtime_ns / 1000000), "multifd-channels",
-				  (int)p->streams, "x-quire-strategy",
+			json_pack("{s:o, s:o, s:o, s:i, s:s, s:b, s:o, s:s, s:s, s:s}",
+				  "max-bandwidth", qmp_bytes(p->bandwidth),
+				  "max-postcopy-bandwidth", qmp_bytes(p->post_bandwidth),
+				  "downtime-limit", qmp_bytes(p->downtime_ns / 1000000),
+				  "multifd-channels", (int)p->streams, "x-quire-strategy",
 				  migrate_strategy_names[p->strategy], "x-quire-copy", (int)p->copy,
 				  "x-quire-time-limit", qmp_bytes(p->time_ns / 1000000),
 				  "x-quire-late", late_names[p->late], "x-quire-psk-file",

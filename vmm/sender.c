@@ -393,6 +393,11 @@ int sender_send(struct sender *s, u64 *pages, struct err *err)
 	return send_by_threads(s, pages, err);
 }
 
+void sender_set_bandwidth(struct sender *s, u64 bandwidth)
+{
+	s->cfg.bandwidth = bandwidth;
+}
+
 void sender_set_alone(struct sender *s)
 {
 	for (u32 i = 0; i < s->nr_streams; i++)

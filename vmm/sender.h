@@ -34,6 +34,9 @@ int sender_add(struct sender *s, struct wire *w, struct err *err);
  */
 int sender_send(struct sender *s, u64 *pages, struct err *err);
 
+/* As sender_config.bandwidth, from now on. While nothing is being sent. */
+void sender_set_bandwidth(struct sender *s, u64 bandwidth);
+
 /* From now on each page is sent so that it can be taken alone: the guest runs over there. */
 void sender_set_alone(struct sender *s);
 
