@@ -36,7 +36,7 @@ int wire_wrap(struct wire **out, int fd, bool local, const char *peer, u32 timeo
 		return err_set(err, -ENOMEM, "%s: no memory for a connection", peer);
 	}
 	w->fd = fd;
-	w->stop_fd = -1;
+	w->got_fd = -1;
 	w->local = local;
 	w->timeout_ms = timeout_ms;
 	strncpy(w->peer, peer, sizeof(w->peer) - 1);
@@ -44,10 +44,19 @@ int wire_wrap(struct wire **out, int fd, bool local, const char *peer, u32 timeo
 	return 0;
 }
 
+/* One that came with a message that was not taken. */
+static void drop_descriptor(struct wire *w)
+{
+	if (w->got_fd >= 0)
+		close(w->got_fd);
+	w->got_fd = -1;
+}
+
 void wire_close(struct wire *w)
 {
 	if (!w)
 		return;
+	drop_descriptor(w);
 	tls_destroy(w->tls);
 	close(w->fd);
 	free(w->buffer);
@@ -208,7 +217,7 @@ static int send_all(struct wire *w, struct outgoing *out)
 			return cause(w, (int)n);
 		if (!deadline)
 			deadline = socket_deadline((int)w->timeout_ms);
-		ret = socket_wait(w->fd, POLLOUT, w->stop_fd, deadline);
+		ret = socket_wait(w->fd, POLLOUT, deadline);
 		if (ret)
 			return cause(w, ret);
 	}
@@ -296,33 +305,24 @@ static ssize_t receive_some(const struct wire *w, void *data, size_t size, int *
 }
 
 /*
- * @timeout_ms: how long the first byte may take. @fd as above. -EAGAIN: a header has not even begun
- * in that time, and the connection is as good as before.
+ * Bytes [@from, @from + @size) of the message that is coming to @data, as far as they have come:
+ * -EAGAIN, there are more to come. @fd as above.
  */
-static int receive_all(struct wire *w, void *data, u32 size, int timeout_ms, int *fd)
+static int receive_part(struct wire *w, void *data, u32 from, u32 size, int *fd)
 {
-	u64 deadline = 0;
-	ssize_t n;
-	int ret;
+	while (w->got < from + size) {
+		u32 done = w->got - from;
+		ssize_t n;
 
-	for (u32 done = 0; done < size;) {
 		if (atomic_load(&w->cut))
 			return -ECANCELED;
 		n = receive_some(w, (u8 *)data + done, size - done, fd);
-		if (n > 0) {
-			done += (u32)n;
-			atomic_fetch_add_explicit(&w->received, (u64)n, memory_order_relaxed);
-			timeout_ms = (int)w->timeout_ms;
-			deadline = 0;
+		if (n == -EINTR)
 			continue;
-		}
-		if (n != -EAGAIN && n != -EINTR)
-			return cause(w, n ? (int)n : -EPIPE);
-		if (!deadline)
-			deadline = socket_deadline(timeout_ms);
-		ret = socket_wait(w->fd, POLLIN, w->stop_fd, deadline);
-		if (ret)
-			return ret == -ETIMEDOUT && !done && fd ? -EAGAIN : cause(w, ret);
+		if (n <= 0)
+			return n ? (int)n : -EPIPE;
+		w->got += (u32)n;
+		atomic_fetch_add_explicit(&w->received, (u64)n, memory_order_relaxed);
 	}
 	return 0;
 }
@@ -345,26 +345,47 @@ static int need_capacity(struct wire *w, u32 size)
 	return 0;
 }
 
+int wire_receive_on(struct wire *w, u32 most, struct wire_message *msg)
+{
+	struct wire_header *h = &w->header;
+	int ret = 0;
+
+	if (w->got < sizeof(*h))
+		ret = receive_part(w, h, 0, sizeof(*h), &w->got_fd);
+	if (!ret && h->size > most)
+		ret = -EBADMSG;
+	if (!ret)
+		ret = need_capacity(w, h->size);
+	if (!ret)
+		ret = receive_part(w, w->buffer, sizeof(*h), h->size, NULL);
+	if (!ret && h->sum != wire_sum(h->type, w->buffer, h->size))
+		ret = -EBADMSG;
+	if (ret)
+		return ret == -EAGAIN ? ret : cause(w, ret);
+	*msg = (struct wire_message){h->type, h->size, w->buffer, w->got_fd};
+	w->got = 0;
+	w->got_fd = -1;
+	return 0;
+}
+
+/* -EAGAIN: it has not even begun in that time, and the connection is as good as before. */
 static int receive_message(struct wire *w, int timeout_ms, struct wire_message *msg)
 {
-	struct wire_header h;
-	int ret = receive_all(w, &h, sizeof(h), timeout_ms, &msg->fd);
+	u64 deadline = 0;
+	u32 before = 0;
+	int ret;
 
-	if (ret)
-		return ret;
-	if (h.size > WIRE_MAX_SIZE)
-		return -EBADMSG;
-	ret = need_capacity(w, h.size);
-	if (!ret)
-		ret = receive_all(w, w->buffer, h.size, (int)w->timeout_ms, NULL);
-	if (ret)
-		return ret;
-	if (h.sum != wire_sum(h.type, w->buffer, h.size))
-		return -EBADMSG;
-	msg->type = h.type;
-	msg->size = h.size;
-	msg->data = w->buffer;
-	return 0;
+	for (;;) {
+		ret = wire_receive_on(w, WIRE_MAX_SIZE, msg);
+		if (ret != -EAGAIN)
+			return ret;
+		if (!deadline || w->got != before)
+			deadline = socket_deadline(w->got ? (int)w->timeout_ms : timeout_ms);
+		before = w->got;
+		ret = socket_wait(w->fd, POLLIN, deadline);
+		if (ret)
+			return ret == -ETIMEDOUT && !w->got ? -EAGAIN : cause(w, ret);
+	}
 }
 
 int wire_receive(struct wire *w, int timeout_ms, struct wire_message *msg, struct err *err)
@@ -378,9 +399,7 @@ int wire_receive(struct wire *w, int timeout_ms, struct wire_message *msg, struc
 	if (ret == -EAGAIN)
 		return wire_failed(w, -ETIMEDOUT, err);
 	if (ret) {
-		if (msg->fd >= 0)
-			close(msg->fd);
-		*msg = (struct wire_message){.fd = -1};
+		drop_descriptor(w);
 		w->receive_error = ret;
 		return wire_failed(w, ret, err);
 	}

@@ -32,10 +32,14 @@ struct wire_config {
 	 */
 	const char *psk_file;
 	/*
-	 * To connect (but for looking up a name), and again to shake hands; then for how long the
-	 * peer may be silent while a message is under way, in either direction. 0: 10 s.
+	 * To connect, from looking up a name to having shaken hands; for who has come, until his
+	 * first message is here; then for how long the peer may be silent while a message is under
+	 * way, in either direction. 0: 10 s.
 	 */
 	u32 timeout_ms;
+	/* To connect: asked now and then; once it is true, that ends with -ECANCELED. Or NULL. */
+	bool (*is_cancelled)(void *opaque);
+	void *opaque;
 };
 
 struct wire_message {
@@ -61,11 +65,20 @@ void wire_stop_listening(struct wire_listener *l);
 void wire_unlisten(struct wire_listener *l); /* NULL is allowed */
 
 /*
- * Wait for a connection, for at most @timeout_ms (-1: for ever), and shake hands. Who hangs up
- * before that is done is passed over. Whoever else came and was not what is wanted is an error, and
- * hung up on; the listener is none the worse for it, and may accept again. One thread at a time.
+ * Wait for a connection, for at most @timeout_ms (-1: for ever): one with which hands are shaken,
+ * and whose first message has come, as by wire_receive(). @first NULL: the message is not waited
+ * for.
+ *
+ * All who have come are heard at once, so that who says nothing, or hardly anything, keeps nobody
+ * waiting: each has the usual time, and when there are more than WIRE_MOST_WAITING, the one that
+ * came first has to go. They stay between two calls. Who hangs up is passed over. Whoever else was
+ * not what is wanted is an error, and hung up on; the listener is none the worse for it, and may
+ * accept again. One thread at a time.
  */
-int wire_accept(struct wire_listener *l, int timeout_ms, struct wire **out, struct err *err);
+#define WIRE_MOST_WAITING 16
+#define WIRE_FIRST_SIZE	  4096 /* a first message has no more bytes */
+int wire_accept(struct wire_listener *l, int timeout_ms, struct wire **out,
+		struct wire_message *first, struct err *err);
 
 int wire_connect(struct wire **out, const char *address, const struct wire_config *cfg,
 		 struct err *err);

@@ -3,9 +3,11 @@
  * The inside of a connection (mm/wire.h), and what its bytes mean; docs/FORMATS.md has them in
  * words. Private to mm/wire*.c, and to tests that speak the format themselves.
  *
- *	wire_open.c	how a connection comes to be: listeners, the greeting, the key
+ *	wire_open.c	how a connection comes to be: the greeting, the key; connecting
+ *	wire_listen.c	listeners, and who comes there
  *	wire.c		messages
  *	wire_socket.c	addresses and sockets
+ *	wire_lookup.c	names of hosts
  *	wire_tls.c	TLS
  *
  * Structures are the format, as the only machines that quire runs on are little-endian.
@@ -42,8 +44,7 @@ _Static_assert(sizeof(struct wire_greeting) == 16 && sizeof(struct wire_header) 
 
 struct wire {
 	int fd;
-	int stop_fd; /* readable: whoever waits gives up; -1 but while a listener accepts */
-	bool local;  /* a UNIX socket in the clear */
+	bool local; /* a UNIX socket in the clear */
 	struct tls *tls;
 	u32 timeout_ms;
 	atomic_bool cut;
@@ -54,7 +55,10 @@ struct wire {
 
 	/* the receiver's */
 	int receive_error;
-	u8 *buffer; /* the last message */
+	struct wire_header header; /* of the message that is coming */
+	u32 got;		   /* bytes of it, those of the header included */
+	int got_fd;		   /* came with it, or -1 */
+	u8 *buffer;		   /* the last message */
 	u32 capacity;
 };
 
@@ -62,10 +66,37 @@ struct wire {
 int wire_wrap(struct wire **out, int fd, bool local, const char *peer, u32 timeout_ms,
 	      struct err *err);
 
+/*
+ * Go on receiving the next message, of at most @most bytes, without waiting: -EAGAIN, not all of it
+ * has come. Other errors are for good.
+ */
+int wire_receive_on(struct wire *w, u32 most, struct wire_message *msg);
+
 /* What a header with this type and size, and this payload, has as its checksum. */
 u64 wire_sum(u32 type, const void *data, u32 size);
 
 /* The sentence for @code, which is returned. */
 int wire_failed(const struct wire *w, int code, struct err *err);
+
+/* ---- wire_open.c ---- */
+
+/* A connection with which not everything is done yet that comes before the first message. */
+struct wire_opening {
+	struct wire *w;
+	bool server;
+	const struct tls_key *key; /* or NULL */
+	struct wire_greeting heard;
+	u32 nr_heard; /* bytes of it */
+	bool done;
+};
+
+/* Set @o->w up, with o->server and o->key as they are to be, and greet. */
+int wire_open_begin(struct wire_opening *o, struct err *err);
+
+/* Go on without waiting: 0, it is done; -EAGAIN: once there is one of @events there is more. */
+int wire_open_on(struct wire_opening *o, short *events, struct err *err);
+
+/* What a configuration has for its timeout. */
+u32 wire_timeout(const struct wire_config *cfg);
 
 #endif

@@ -22,7 +22,8 @@
 
 #include "mm/clock.h"
 
-#define BACKLOG	    8
+/* Strangers fill it while nobody is accepted; who comes after them is to find room. */
+#define BACKLOG	    128
 #define SOCKET_TYPE (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
 
 /*
@@ -31,6 +32,9 @@
  */
 #define LOCAL_BUFFER (int)(256 * KiB)
 #define UNSENT	     (128 * 1024)
+
+/* Nobody who is called off waits for longer. */
+#define NAP_NS ((u64)20000000)
 
 /* ---- Addresses ---- */
 
@@ -102,22 +106,6 @@ void socket_name(const struct sockaddr_storage *addr, socklen_t len, char name[S
 	snprintf(name, SOCKET_NAME_SIZE, six ? "tcp:[%s]:%s" : "tcp:%s:%s", host, port);
 }
 
-static int resolve(struct addrinfo **out, const struct socket_place *place, int flags,
-		   const char *address, struct err *err)
-{
-	const struct addrinfo hints = {
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_flags = AI_NUMERICSERV | flags,
-	};
-	int ret = getaddrinfo(place->host, place->port, &hints, out);
-
-	if (ret)
-		return err_set(err, -EHOSTUNREACH, "%s: no address for this host: %s", address,
-			       gai_strerror(ret));
-	return 0;
-}
-
 /* ---- Waiting ---- */
 
 u64 socket_deadline(int ms)
@@ -125,8 +113,7 @@ u64 socket_deadline(int ms)
 	return ms < 0 ? NEVER : now_ns() + (u64)ms * 1000000;
 }
 
-/* For poll(): rounded up, or the end of the wait would be a busy one. */
-static int ms_left(u64 deadline)
+int socket_ms_left(u64 deadline)
 {
 	u64 now, ms;
 
@@ -139,21 +126,40 @@ static int ms_left(u64 deadline)
 	return ms > 60000 ? 60000 : (int)ms;
 }
 
-int socket_wait(int fd, short events, int stop_fd, u64 deadline)
+int socket_wait(int fd, short events, u64 deadline)
 {
-	struct pollfd p[2] = {{.fd = fd, .events = events}, {.fd = stop_fd, .events = POLLIN}};
+	struct pollfd p = {.fd = fd, .events = events};
 	int ms, n;
 
 	for (;;) {
-		ms = ms_left(deadline);
-		n = poll(p, ARRAY_SIZE(p), ms);
+		ms = socket_ms_left(deadline);
+		n = poll(&p, 1, ms);
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n > 0)
-			return p[1].revents ? -ECANCELED : 0;
+			return 0;
 		if (!n && !ms)
 			return -ETIMEDOUT;
 	}
+}
+
+static bool is_cancelled(const struct socket_patience *p)
+{
+	return p->is_cancelled && p->is_cancelled(p->opaque);
+}
+
+int socket_wait_patiently(int fd, short events, const struct socket_patience *p)
+{
+	u64 until;
+	int ret;
+
+	do {
+		if (is_cancelled(p))
+			return -ECANCELED;
+		until = p->is_cancelled ? MIN(p->deadline, now_ns() + NAP_NS) : p->deadline;
+		ret = socket_wait(fd, events, until);
+	} while (ret == -ETIMEDOUT && until < p->deadline);
+	return ret;
 }
 
 /* ---- Listening ---- */
@@ -220,7 +226,8 @@ static int listen_at(const struct addrinfo *ai)
 	return ret;
 }
 
-int socket_listen(const struct socket_place *place, const char *address, struct err *err)
+int socket_listen(const struct socket_place *place, const char *address,
+		  const struct socket_patience *p, struct err *err)
 {
 	struct addrinfo *found;
 	int ret;
@@ -228,7 +235,7 @@ int socket_listen(const struct socket_place *place, const char *address, struct 
 	if (place->local) {
 		ret = listen_local(&place->un);
 	} else {
-		ret = resolve(&found, place, AI_PASSIVE, address, err);
+		ret = socket_lookup(&found, place, AI_PASSIVE, address, p, err);
 		if (ret)
 			return ret;
 		ret = -EADDRNOTAVAIL;
@@ -243,14 +250,15 @@ int socket_listen(const struct socket_place *place, const char *address, struct 
 
 /* ---- Connecting ---- */
 
-static int connect_within(int fd, const struct sockaddr *addr, socklen_t len, u64 deadline)
+static int connect_within(int fd, const struct sockaddr *addr, socklen_t len,
+			  const struct socket_patience *p)
 {
 	socklen_t size = sizeof(int);
 	int ret;
 
 	while (connect(fd, addr, len) < 0) {
 		if (errno == EINPROGRESS) {
-			ret = socket_wait(fd, POLLOUT, -1, deadline);
+			ret = socket_wait_patiently(fd, POLLOUT, p);
 			if (!ret && getsockopt(fd, SOL_SOCKET, SO_ERROR, &ret, &size) < 0)
 				return -errno;
 			return ret > 0 ? -ret : ret;
@@ -258,44 +266,50 @@ static int connect_within(int fd, const struct sockaddr *addr, socklen_t len, u6
 		/* the queue of a UNIX listener is full: nothing tells when it no longer is */
 		if (errno != EAGAIN && errno != EINTR)
 			return -errno;
-		if (now_ns() >= deadline)
+		if (now_ns() >= p->deadline)
 			return -ETIMEDOUT;
+		if (is_cancelled(p))
+			return -ECANCELED;
 		poll(NULL, 0, 5);
 	}
 	return 0;
 }
 
-static int connect_to(int family, const struct sockaddr *addr, socklen_t len, u64 deadline)
+static int connect_to(int family, const struct sockaddr *addr, socklen_t len,
+		      const struct socket_patience *p)
 {
 	int fd = socket(family, SOCKET_TYPE, 0), ret;
 
 	if (fd < 0)
 		return -errno;
-	ret = connect_within(fd, addr, len, deadline);
+	ret = connect_within(fd, addr, len, p);
 	if (!ret)
 		return fd;
 	close(fd);
 	return ret;
 }
 
-int socket_connect(const struct socket_place *place, const char *address, u64 deadline,
-		   struct err *err)
+int socket_connect(const struct socket_place *place, const char *address,
+		   const struct socket_patience *p, struct err *err)
 {
 	struct addrinfo *found;
 	int ret;
 
 	if (place->local) {
 		ret = connect_to(AF_UNIX, (const struct sockaddr *)&place->un, sizeof(place->un),
-				 deadline);
+				 p);
 	} else {
-		ret = resolve(&found, place, 0, address, err);
+		ret = socket_lookup(&found, place, 0, address, p, err);
 		if (ret)
 			return ret;
 		ret = -EADDRNOTAVAIL;
-		for (struct addrinfo *ai = found; ai && ret < 0; ai = ai->ai_next)
-			ret = connect_to(ai->ai_family, ai->ai_addr, ai->ai_addrlen, deadline);
+		for (struct addrinfo *ai = found; ai && ret < 0 && ret != -ECANCELED;
+		     ai = ai->ai_next)
+			ret = connect_to(ai->ai_family, ai->ai_addr, ai->ai_addrlen, p);
 		freeaddrinfo(found);
 	}
+	if (ret == -ECANCELED)
+		return err_set(err, ret, "%s: connecting was ended here", address);
 	if (ret < 0)
 		err_set(err, ret, "%s: cannot connect: %s (is the other side listening there?)",
 			address, strerror(-ret));

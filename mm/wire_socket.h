@@ -32,16 +32,35 @@ int socket_parse(struct socket_place *place, const char *address, struct err *er
 /* The moment @ms from now; -1 is NEVER. */
 u64 socket_deadline(int ms);
 
+/* The same for poll(): milliseconds, rounded up, or the end of the wait would be a busy one. */
+int socket_ms_left(u64 deadline);
+
+/* Wait until @fd has one of @events, or an end; -ETIMEDOUT. Once the deadline is over: a look. */
+int socket_wait(int fd, short events, u64 deadline);
+
+/* How long somebody waits who may be called off before. */
+struct socket_patience {
+	u64 deadline;
+	bool (*is_cancelled)(void *opaque); /* asked now and then; or NULL */
+	void *opaque;
+};
+
+/* The same for him; -ECANCELED, soon after he was called off. */
+int socket_wait_patiently(int fd, short events, const struct socket_patience *p);
+
 /*
- * Wait until @fd has one of @events, or an end. -ETIMEDOUT; -ECANCELED when @stop_fd became
- * readable, which may be -1. A deadline that has passed means one look.
+ * The addresses of @place, which is not local: -errno with a sentence. A name is looked up for no
+ * longer than @p has it; @flags are getaddrinfo()'s. To be freed with freeaddrinfo().
  */
-int socket_wait(int fd, short events, int stop_fd, u64 deadline);
+struct addrinfo;
+int socket_lookup(struct addrinfo **out, const struct socket_place *place, int flags,
+		  const char *address, const struct socket_patience *p, struct err *err);
 
 /* A descriptor, or -errno with a sentence. */
-int socket_listen(const struct socket_place *place, const char *address, struct err *err);
-int socket_connect(const struct socket_place *place, const char *address, u64 deadline,
-		   struct err *err);
+int socket_listen(const struct socket_place *place, const char *address,
+		  const struct socket_patience *p, struct err *err);
+int socket_connect(const struct socket_place *place, const char *address,
+		   const struct socket_patience *p, struct err *err);
 
 /* What is set on each connection. @timeout_ms: after so long a silence TCP may give it up. */
 void socket_prepare(int fd, bool local, u32 timeout_ms);

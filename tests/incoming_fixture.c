@@ -3,6 +3,7 @@
 #include "tests/incoming_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@
 #include "mm/clock.h"
 
 static char dir[] = "/tmp/test_incoming.XXXXXX";
-static char address[64];
+static char address[64], key_path[64];
+static const char *key; /* of the one that was opened last, or NULL */
 static unsigned int nr_opened;
 
 const u8 session[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
@@ -21,12 +23,14 @@ int incoming_set_up(void **state)
 	(void)state;
 	if (!mkdtemp(dir))
 		return -1;
+	snprintf(key_path, sizeof(key_path), "%s/key", dir);
 	return 0;
 }
 
 int incoming_tear_down(void **state)
 {
 	(void)state;
+	unlink(key_path);
 	return rmdir(dir); /* which shows that no socket is left */
 }
 
@@ -35,9 +39,13 @@ static void nothing(void *opaque)
 	(void)opaque;
 }
 
-struct incoming *incoming_open(const char *at)
+static struct incoming *open_at(const char *at)
 {
-	const struct incoming_config cfg = {.address = at ? at : address, .changed = nothing};
+	const struct incoming_config cfg = {
+		.address = at ? at : address,
+		.psk_file = key,
+		.changed = nothing,
+	};
 	struct incoming *in;
 	struct err err = {.text = ""};
 
@@ -46,6 +54,23 @@ struct incoming *incoming_open(const char *at)
 	if (incoming_start(&in, &cfg, &err))
 		fail_msg("%s", err.text);
 	return in;
+}
+
+struct incoming *incoming_open(const char *at)
+{
+	key = NULL;
+	return open_at(at);
+}
+
+struct incoming *incoming_open_with_key(void)
+{
+	int fd = open(key_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(dprintf(fd, "quire:%032x\n", 7), 39);
+	close(fd);
+	key = key_path;
+	return open_at(NULL);
 }
 
 void incoming_shut(struct incoming *in, unsigned int ms)
@@ -108,7 +133,7 @@ struct migrate_hello source_hello(enum migrate_role role)
 
 struct wire *source_connect(struct incoming *in)
 {
-	const struct wire_config cfg = {.timeout_ms = PATIENCE};
+	const struct wire_config cfg = {.psk_file = key, .timeout_ms = PATIENCE};
 	struct err err = {.text = ""};
 	struct wire *w;
 

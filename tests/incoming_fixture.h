@@ -17,15 +17,17 @@
 
 #define INCOMING_MEMORY (64 * MiB)
 
-/* ms: stopping takes no longer, when nothing is waited for; when an answer is (10 s). */
+/* ms: stopping takes no longer, whatever is waited for. */
 #define AT_ONCE 5000
-#define SOON	15000
 
 /* Of the group: the directory. */
 int incoming_set_up(void **state);
 int incoming_tear_down(void **state);
 
 struct incoming *incoming_open(const char *address); /* NULL: a UNIX socket */
+
+/* The same with a key, which the source then has too. The file is gone with the directory. */
+struct incoming *incoming_open_with_key(void);
 
 /* Stop it, which must not take longer than @ms, and free it. */
 void incoming_shut(struct incoming *in, unsigned int ms);

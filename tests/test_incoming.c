@@ -388,35 +388,42 @@ static void the_first_version_is_still_read(void **state)
 
 /* ---- Further connections ---- */
 
+static void expect_busy(struct incoming *in, enum migrate_role role, u8 other)
+{
+	struct migrate_hello hello = source_hello(role);
+
+	hello.session[15] = (u8)(hello.session[15] + other);
+	expect_stranger(in, &hello, sizeof(hello), "waits for another guest");
+}
+
+/* They come in any order, each kind as often as it was announced. */
 static void the_others_are_told_apart(void **state)
 {
+	const enum migrate_role roles[] = {MIGRATE_STREAM, MIGRATE_URGENT};
 	struct migrate_setup setup = source_setup(0);
-	struct migrate_hello hello;
-	struct incoming *in = incoming_open(NULL);
 	struct vm vm = {.mem = NULL};
-	struct wire *w, *stream, *urgent;
+	struct wire *w, *others[2];
 
 	(void)state;
 	setup.streams = 2;
 	setup.postcopy = 1;
-	w = source_set_up(in, &setup, &vm);
-	hello = source_hello(MIGRATE_MAIN); /* a second guest */
-	expect_stranger(in, &hello, sizeof(hello), "waits for another guest");
-	hello = source_hello(MIGRATE_URGENT); /* too early */
-	expect_stranger(in, &hello, sizeof(hello), "waits for another guest");
-	hello = source_hello(MIGRATE_STREAM); /* of somebody else */
-	hello.session[15]++;
-	expect_stranger(in, &hello, sizeof(hello), "waits for another guest");
-	stream = source_greet(in, MIGRATE_STREAM);
-	hello = source_hello(MIGRATE_STREAM); /* one too many */
-	expect_stranger(in, &hello, sizeof(hello), "waits for another guest");
-	urgent = source_greet(in, MIGRATE_URGENT);
-	expect_status(in, MIGRATE_ACTIVE);
-	wire_close(w);
-	expect_failure(in, "");
-	wire_close(stream);
-	wire_close(urgent);
-	incoming_shut(in, AT_ONCE);
+	for (u32 i = 0; i < 2; i++) {
+		struct incoming *in = incoming_open(NULL);
+
+		w = source_set_up(in, &setup, &vm);
+		expect_busy(in, MIGRATE_MAIN, 0);   /* a second guest */
+		expect_busy(in, MIGRATE_STREAM, 1); /* of somebody else */
+		expect_busy(in, MIGRATE_URGENT, 1); /* likewise */
+		others[0] = source_greet(in, roles[i]);
+		expect_busy(in, roles[i], 0); /* one too many */
+		others[1] = source_greet(in, roles[!i]);
+		expect_status(in, MIGRATE_ACTIVE);
+		wire_close(w);
+		expect_failure(in, "");
+		wire_close(others[0]);
+		wire_close(others[1]);
+		incoming_shut(in, AT_ONCE);
+	}
 }
 
 int main(void)

@@ -270,18 +270,6 @@ static void stop_before_setup(void **state)
 	wire_close(w);
 }
 
-/* Who connects and says nothing holds it up for as long as an answer may take, and no longer. */
-static void stop_with_somebody_silent(void **state)
-{
-	struct incoming *in = incoming_open(NULL);
-	struct wire *w = source_connect(in);
-
-	(void)state;
-	usleep(10000);
-	incoming_shut(in, SOON);
-	wire_close(w);
-}
-
 static void stop_while_a_vm_is_made(void **state)
 {
 	const struct migrate_setup setup = source_setup(0);
@@ -373,7 +361,6 @@ int main(void)
 		cmocka_unit_test(a_stream_that_ends_ends_all),
 		cmocka_unit_test(cut_anywhere),
 		cmocka_unit_test(stop_before_setup),
-		cmocka_unit_test(stop_with_somebody_silent),
 		cmocka_unit_test(stop_while_a_vm_is_made),
 		cmocka_unit_test(stop_while_streams_come),
 		cmocka_unit_test(stop_while_pages_come),

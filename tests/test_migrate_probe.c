@@ -43,7 +43,7 @@ static void *side_thread(void *arg)
 	struct wire *w;
 	struct err err;
 
-	if (wire_accept(s->l, QUICK, &w, &err))
+	if (wire_accept(s->l, QUICK, &w, NULL, &err))
 		return NULL;
 	if (!migrate_hear_hello(w, QUICK, &hello, &err))
 		s->role = hello.role;

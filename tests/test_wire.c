@@ -89,7 +89,7 @@ static void test_listening(void **state)
 	assert_string_equal(wire_address(l), unix_address);
 	/* one that somebody listens on is not, and whoever asked so is no connection */
 	assert_int_equal(wire_listen(&other, unix_address, &plain, NULL), -EADDRINUSE);
-	assert_int_equal(wire_accept(l, 50, &w, NULL), -ETIMEDOUT);
+	assert_int_equal(wire_accept(l, 50, &w, NULL, NULL), -ETIMEDOUT);
 	wire_unlisten(l);
 	assert_int_equal(access(path, F_OK), -1);
 	/* what is no socket stays */

@@ -33,16 +33,23 @@ static void put(int fd, const void *data, size_t size)
 	assert_int_equal(send(fd, data, size, MSG_NOSIGNAL), size);
 }
 
-static void stranger_comes(struct stranger *s, const struct wire_config *cfg)
+static int come(void)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	strcpy(un.sun_path, unix_address + 5);
+	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	return fd;
+}
+
+static void stranger_comes(struct stranger *s, const struct wire_config *cfg,
+			   struct wire_message *first)
+{
 	assert_int_equal(wire_listen(&s->listener, unix_address, cfg, NULL), 0);
-	s->acceptor = (struct acceptor){.l = s->listener, .timeout_ms = -1};
+	s->acceptor = (struct acceptor){.l = s->listener, .first = first, .timeout_ms = -1};
 	pthread_create(&s->thread, NULL, accept_one, &s->acceptor);
-	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(s->fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	s->fd = come();
 }
 
 /* What accepting it came to. */
@@ -86,19 +93,19 @@ static void test_strange_greetings(void **state)
 	g[2].flags = 2;
 	g[3].flags = WIRE_HAS_TLS;
 	for (u32 i = 0; i < ARRAY_SIZE(g); i++) {
-		stranger_comes(&s, &plain);
+		stranger_comes(&s, &plain, NULL);
 		put(s.fd, &g[i], sizeof(g[i]));
 		assert_int_equal(stranger_is_met(&s), codes[i]);
 		assert_true(s.acceptor.err.text[0]);
 		stranger_goes(&s);
 	}
 	/* it waits for an answer, and is told from its first bytes */
-	stranger_comes(&s, &plain);
+	stranger_comes(&s, &plain, NULL);
 	put(s.fd, "GET ", 4);
 	assert_int_equal(stranger_is_met(&s), -EBADMSG);
 	stranger_goes(&s);
 	/* with a key on this side, everything after the greeting is TLS or nothing */
-	stranger_comes(&s, &with_key);
+	stranger_comes(&s, &with_key, NULL);
 	g[3].flags = WIRE_HAS_TLS;
 	put(s.fd, &g[3], sizeof(g[3]));
 	put(s.fd, "this is not what a client of TLS says", 37);
@@ -115,7 +122,7 @@ static void test_silent_strangers(void **state)
 
 	(void)state;
 	for (size_t n = 0; n < sizeof(greeting); n += 5) {
-		stranger_comes(&s, &quick);
+		stranger_comes(&s, &quick, NULL);
 		put(s.fd, &greeting, n);
 		assert_int_equal(stranger_is_met(&s), -ETIMEDOUT);
 		stranger_goes(&s);
@@ -123,7 +130,7 @@ static void test_silent_strangers(void **state)
 	assert_true(now_ns() - start >= 400 * 1000000u);
 	/* one that hangs up is passed over, wherever it does, and the next is welcome */
 	for (size_t n = 0; n < sizeof(greeting); n += 5) {
-		stranger_comes(&s, &plain);
+		stranger_comes(&s, &plain, NULL);
 		put(s.fd, &greeting, n);
 		close(s.fd);
 		s.fd = -1;
@@ -131,6 +138,116 @@ static void test_silent_strangers(void **state)
 		assert_int_equal(stranger_is_met(&s), 0);
 		wire_close(w);
 		stranger_goes(&s);
+	}
+}
+
+/* ---- Several strangers at once ---- */
+
+/* Whether the other side has hung up. */
+static bool is_over(int fd)
+{
+	u8 bytes[256];
+	ssize_t n;
+
+	do
+		n = recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	while (n > 0);
+	return !n || errno != EAGAIN;
+}
+
+static void put_first(int fd, u32 type, u32 size)
+{
+	static u8 payload[WIRE_FIRST_SIZE + 1];
+	const struct wire_header h = {type, size, wire_sum(type, payload, size)};
+
+	put(fd, &greeting, sizeof(greeting));
+	put(fd, &h, sizeof(h));
+	put(fd, payload, size);
+}
+
+/* They are handed out as they have said something, whoever came before; and none is lost. */
+static void test_first_messages(void **state)
+{
+	struct wire_listener *l;
+	struct wire_message msg;
+	struct wire *w;
+	int fds[5];
+
+	(void)state;
+	assert_int_equal(wire_listen(&l, unix_address, &plain, NULL), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = come();
+	assert_int_equal(wire_accept(l, 20, &w, &msg, NULL), -ETIMEDOUT);
+	for (u32 i = ARRAY_SIZE(fds); i-- > 1;)
+		put_first(fds[i], 100 + i, i);
+	for (u32 i = 1, seen = 0; i < ARRAY_SIZE(fds); i++, seen |= 1u << msg.size) {
+		assert_int_equal(wire_accept(l, QUICK, &w, &msg, NULL), 0);
+		assert_int_equal(msg.type, 100 + msg.size);
+		assert_in_range(msg.size, 1, 4);
+		assert_false(seen & 1u << msg.size);
+		assert_int_equal(msg.fd, -1);
+		wire_close(w);
+	}
+	assert_int_equal(wire_accept(l, 0, &w, &msg, NULL), -ETIMEDOUT);
+	/* as long as it may be, and longer */
+	put_first(fds[0], 9, WIRE_FIRST_SIZE);
+	assert_int_equal(wire_accept(l, QUICK, &w, &msg, NULL), 0);
+	assert_int_equal(msg.size, WIRE_FIRST_SIZE);
+	wire_close(w);
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	fds[0] = come();
+	put_first(fds[0], 9, WIRE_FIRST_SIZE + 1);
+	assert_int_equal(wire_accept(l, QUICK, &w, &msg, NULL), -EBADMSG);
+	close(fds[0]);
+	wire_unlisten(l);
+}
+
+/* All of it has one deadline: a byte now and then does not put it off. */
+static void test_dripping(void **state)
+{
+	const struct wire_config quick = {.timeout_ms = 200};
+	const struct wire_header h = {.type = 1, .size = 100};
+	struct wire_message msg;
+	struct stranger s;
+	u64 start = now_ns();
+
+	(void)state;
+	stranger_comes(&s, &quick, &msg);
+	put(s.fd, &greeting, sizeof(greeting));
+	put(s.fd, &h, sizeof(h));
+	for (u32 i = 0; i < 50 && !is_over(s.fd); i++) {
+		send(s.fd, "x", 1, MSG_NOSIGNAL);
+		poll(NULL, 0, 20);
+	}
+	assert_int_equal(stranger_is_met(&s), -ETIMEDOUT);
+	assert_in_range(now_ns() - start, 200 * 1000000u, 900 * 1000000u);
+	stranger_goes(&s);
+}
+
+/* There is always room for one more: who came first goes, and nobody else. */
+static void test_too_many(void **state)
+{
+	int fds[WIRE_MOST_WAITING + 3];
+	struct wire_listener *l;
+	struct wire_message msg;
+	struct wire *w;
+
+	(void)state;
+	assert_int_equal(wire_listen(&l, unix_address, &plain, NULL), 0);
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = come();
+		assert_int_equal(wire_accept(l, 2, &w, &msg, NULL), -ETIMEDOUT);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++)
+		assert_int_equal(is_over(fds[i]), i < 3);
+	put_first(fds[3], 1, 0);
+	assert_int_equal(wire_accept(l, QUICK, &w, &msg, NULL), 0);
+	wire_close(w);
+	wire_unlisten(l);
+	for (u32 i = 0; i < ARRAY_SIZE(fds); i++) {
+		assert_true(is_over(fds[i]));
+		close(fds[i]);
 	}
 }
 
@@ -150,10 +267,10 @@ static void test_stop_listening(void **state)
 	wire_stop_listening(l);
 	pthread_join(thread, NULL);
 	assert_int_equal(a.ret, -ECANCELED);
-	assert_int_equal(wire_accept(l, -1, &w, NULL), -ECANCELED);
+	assert_int_equal(wire_accept(l, -1, &w, NULL, NULL), -ECANCELED);
 	wire_unlisten(l);
 	/* one that waits for a greeting */
-	stranger_comes(&s, &plain);
+	stranger_comes(&s, &plain, NULL);
 	poll(NULL, 0, 50);
 	wire_stop_listening(s.listener);
 	assert_int_equal(stranger_is_met(&s), -ECANCELED);
@@ -405,7 +522,7 @@ static void test_timeouts(void **state)
 		close(fd);
 	}
 	assert_int_equal(wire_listen(&l, unix_address, &quick, NULL), 0);
-	assert_int_equal(wire_accept(l, 30, &w, NULL), -ETIMEDOUT);
+	assert_int_equal(wire_accept(l, 30, &w, NULL, NULL), -ETIMEDOUT);
 	/* somebody listens, but does not accept */
 	assert_int_equal(wire_connect(&w, unix_address, &quick, NULL), -ETIMEDOUT);
 	wire_unlisten(l);
@@ -417,6 +534,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strange_greetings),
 		cmocka_unit_test(test_silent_strangers),
+		cmocka_unit_test(test_first_messages),
+		cmocka_unit_test(test_dripping),
+		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_stop_listening),
 		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_lengths),

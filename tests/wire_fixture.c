@@ -53,7 +53,7 @@ void *accept_one(void *arg)
 {
 	struct acceptor *a = arg;
 
-	a->ret = wire_accept(a->l, a->timeout_ms, &a->w, &a->err);
+	a->ret = wire_accept(a->l, a->timeout_ms, &a->w, a->first, &a->err);
 	return NULL;
 }
 

@@ -30,6 +30,7 @@ void wire_fill(u8 *data, u32 size, u32 seed);
 struct acceptor {
 	struct wire_listener *l;
 	struct wire *w;
+	struct wire_message *first; /* is waited for too; or NULL */
 	int timeout_ms, ret;
 	struct err err;
 };

@@ -58,9 +58,25 @@ const char *incoming_address(const struct incoming *in)
 
 /* ---- Who comes ---- */
 
+/* Whether one more connection of that kind was announced, and has not come yet. */
+static bool lacks(const struct incoming *in, u32 role)
+{
+	u32 streams = in->nr_streams - (in->urgent != NULL);
+
+	if (role == MIGRATE_URGENT)
+		return in->setup.postcopy && !in->urgent;
+	return role == MIGRATE_STREAM && streams + 1 < in->setup.streams;
+}
+
 static bool is_ours(const struct incoming *in, const struct migrate_hello *hello,
 		    enum migrate_role role)
 {
+	/* the further ones come in any order: the network keeps none among connections */
+	if (role == MIGRATE_STREAM) {
+		if (!lacks(in, hello->role))
+			return false;
+		role = hello->role;
+	}
 	/* who asks whether it has arrived may know already that it has */
 	if (role == MIGRATE_CONFIRM && hello->role == MIGRATE_RECOVER)
 		role = MIGRATE_RECOVER;
@@ -79,8 +95,8 @@ static int time_left(int timeout_ms, u64 until)
 }
 
 /*
- * The next connection of that kind. Others are told that they are not welcome: they are no reason
- * to stop waiting for the right one.
+ * The next connection of that kind; MIGRATE_STREAM: any further one that is lacking. Others are
+ * told that they are not welcome: they are no reason to stop waiting for the right one.
  */
 static int accept_role(struct incoming *in, enum migrate_role role, int timeout_ms,
 		       struct wire **out, struct migrate_hello *hello, struct err *err)
@@ -90,18 +106,17 @@ static int accept_role(struct incoming *in, enum migrate_role role, int timeout_
 
 	for (;;) {
 		int left = time_left(timeout_ms, until), ret;
-		struct wire *w = NULL;
+		struct wire_message first;
+		struct wire *w;
 
 		if (!left)
 			return err_set(err, -ETIMEDOUT, "nobody came who was awaited");
-		ret = wire_accept(in->listener, left, &w, err);
+		ret = wire_accept(in->listener, left, &w, &first, err);
 		if (ret == -ECANCELED)
 			return ret;
-		if (ret) {
-			usleep(10000); /* it may be one that lasts */
+		if (ret)
 			continue;
-		}
-		ret = migrate_hear_hello(w, MIGRATE_ANSWER_MS, hello, err);
+		ret = migrate_take_hello(&first, hello, err);
 		if (!ret && is_ours(in, hello, role)) {
 			*out = w;
 			return 0;
@@ -138,18 +153,18 @@ static int accept_main(struct incoming *in, enum migrate_role role, struct err *
 	return migrate_say_hello(w, in->session, role, 0, err);
 }
 
-static int accept_further(struct incoming *in, enum migrate_role role, struct err *err)
+static int accept_further(struct incoming *in, struct err *err)
 {
 	struct incoming_stream *st = &in->streams[in->nr_streams];
 	struct migrate_hello hello;
 	int ret;
 
 	st->in = in;
-	ret = accept_role(in, role, MIGRATE_ANSWER_MS, &st->wire, &hello, err);
+	ret = accept_role(in, MIGRATE_STREAM, MIGRATE_ANSWER_MS, &st->wire, &hello, err);
 	if (ret)
 		return ret;
 	in->nr_streams++;
-	if (role == MIGRATE_URGENT) {
+	if (hello.role == MIGRATE_URGENT) {
 		pthread_mutex_lock(&in->ask_lock);
 		in->urgent = st;
 		pthread_mutex_unlock(&in->ask_lock);
@@ -162,10 +177,8 @@ static int accept_rest(struct incoming *in, struct err *err)
 {
 	int ret = 0;
 
-	for (u32 i = 1; i < in->setup.streams && !ret; i++)
-		ret = accept_further(in, MIGRATE_STREAM, err);
-	if (!ret && in->setup.postcopy)
-		ret = accept_further(in, MIGRATE_URGENT, err);
+	while (!ret && (lacks(in, MIGRATE_STREAM) || lacks(in, MIGRATE_URGENT)))
+		ret = accept_further(in, err);
 	return ret ? ret : incoming_start_streams(in, err);
 }
 

@@ -53,15 +53,27 @@ static void drop_descriptor(struct wire_message *msg)
 	msg->fd = -1;
 }
 
+/* What may come with which message, and whether it is a refusal. */
+static int look_at(struct wire_message *msg, struct err *err)
+{
+	if (msg->type != MIGRATE_SETUP)
+		drop_descriptor(msg);
+	return msg->type == MIGRATE_REFUSE ? refused(msg, err) : 0;
+}
+
+static int must_be(struct wire_message *msg, u32 type, struct err *err)
+{
+	if (msg->type == type)
+		return 0;
+	drop_descriptor(msg);
+	return err_set(err, -EPROTO, "message %u came where %u was expected", msg->type, type);
+}
+
 int migrate_receive(struct wire *w, int timeout_ms, struct wire_message *msg, struct err *err)
 {
 	int ret = wire_receive(w, timeout_ms, msg, err);
 
-	if (ret)
-		return ret;
-	if (msg->type != MIGRATE_SETUP)
-		drop_descriptor(msg);
-	return msg->type == MIGRATE_REFUSE ? refused(msg, err) : 0;
+	return ret ? ret : look_at(msg, err);
 }
 
 int migrate_expect(struct wire *w, u32 type, int timeout_ms, struct wire_message *msg,
@@ -69,10 +81,7 @@ int migrate_expect(struct wire *w, u32 type, int timeout_ms, struct wire_message
 {
 	int ret = migrate_receive(w, timeout_ms, msg, err);
 
-	if (ret || msg->type == type)
-		return ret;
-	drop_descriptor(msg);
-	return err_set(err, -EPROTO, "message %u came where %u was expected", msg->type, type);
+	return ret ? ret : must_be(msg, type, err);
 }
 
 void migrate_refuse(struct wire *w, const struct err *why)
@@ -114,12 +123,21 @@ int migrate_check_hello(const struct wire_message *msg, struct migrate_hello *he
 	return 0;
 }
 
+int migrate_take_hello(struct wire_message *msg, struct migrate_hello *hello, struct err *err)
+{
+	int ret = look_at(msg, err);
+
+	if (!ret)
+		ret = must_be(msg, MIGRATE_HELLO, err);
+	return ret ? ret : migrate_check_hello(msg, hello, err);
+}
+
 int migrate_hear_hello(struct wire *w, int timeout_ms, struct migrate_hello *hello, struct err *err)
 {
 	struct wire_message msg;
-	int ret = migrate_expect(w, MIGRATE_HELLO, timeout_ms, &msg, err);
+	int ret = wire_receive(w, timeout_ms, &msg, err);
 
-	return ret ? ret : migrate_check_hello(&msg, hello, err);
+	return ret ? ret : migrate_take_hello(&msg, hello, err);
 }
 
 /* ---- Lists of pages ---- */

@@ -29,6 +29,8 @@ int migrate_say_hello(struct wire *w, const u8 session[16], enum migrate_role ro
 /* A greeting of a version that can be understood; else -EPROTO. */
 int migrate_check_hello(const struct wire_message *msg, struct migrate_hello *hello,
 			struct err *err);
+/* The same of a message that has come already; a descriptor that came along is closed. */
+int migrate_take_hello(struct wire_message *msg, struct migrate_hello *hello, struct err *err);
 int migrate_hear_hello(struct wire *w, int timeout_ms, struct migrate_hello *hello,
 		       struct err *err);
 
