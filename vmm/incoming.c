@@ -146,6 +146,7 @@ static int accept_main(struct incoming *in, enum migrate_role role, struct err *
 
 	if (ret)
 		return ret;
+	incoming_end_probes(in); /* the line is the guest's from here on */
 	set_main(in, w);
 	memcpy(in->session, hello.session, sizeof(in->session));
 	skew = hello.wall_ns > wall_ns() ? hello.wall_ns - wall_ns() : wall_ns() - hello.wall_ns;
@@ -488,6 +489,7 @@ static void *incoming_thread(void *arg)
 		if (!ret && !in->spill)
 			see_it_off(in);
 	}
+	incoming_end_probes(in);
 	incoming_end_streams(in);
 	if (in->main)
 		close_main(in);

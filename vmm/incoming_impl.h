@@ -25,6 +25,15 @@ struct incoming_stream {
 	bool started;
 };
 
+/* Somebody who measures the line, and the thread that serves him. */
+struct incoming_probe {
+	struct wire *wire; /* NULL: nobody */
+	pthread_t thread;
+};
+
+/* More at once would measure each other rather than the line. */
+#define INCOMING_PROBES 4
+
 struct incoming {
 	struct incoming_config cfg;
 	char *psk_file;
@@ -41,8 +50,10 @@ struct incoming {
 	struct incoming_stream
 		streams[MIGRATE_MAX_STREAMS + 1]; /* the last may be the urgent one */
 	u32 nr_streams;				  /* of these */
-	struct remote *remote;			  /* or NULL: no page can be missing */
-	u64 *missing;				  /* as the source says; NULL: none can be */
+	struct incoming_probe probes[INCOMING_PROBES];
+	u32 nr_probes;	       /* that there ever were */
+	struct remote *remote; /* or NULL: no page can be missing */
+	u64 *missing;	       /* as the source says; NULL: none can be */
 	u32 nr_pages, words;
 	u64 began_ns;
 
@@ -93,7 +104,13 @@ void incoming_ask(void *opaque, page_no no, u32 n);
 
 /* ---- incoming_probe.c ---- */
 
-/* Until the other side has measured enough; the connection, which was greeted on, is closed. */
+/*
+ * Have a connection served that was greeted on, until it has measured enough or others have come
+ * after it. It is taken over.
+ */
 void incoming_serve_probe(struct incoming *in, struct wire *w, const struct migrate_hello *hello);
+
+/* End all of them. */
+void incoming_end_probes(struct incoming *in);
 
 #endif
