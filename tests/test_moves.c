@@ -7,6 +7,7 @@
  */
 #include "tests/test.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -19,8 +20,10 @@
 
 #include "mm/clock.h"
 #include "mm/thread.h"
+#include "tests/image_fixture.h"
 #include "tests/vm_fixture.h"
 #include "vmm/incoming.h"
+#include "vmm/migrate_talk.h"
 #include "vmm/outgoing.h"
 
 #define MEMORY	   (64 * MiB)
@@ -30,7 +33,7 @@
 #define BOUNDED_NS ((u64)30000000000) /* no step takes so long, even where all is slow */
 
 static char dir[] = "/tmp/test_moves.XXXXXX";
-static char unix_address[64], proxy_address[64];
+static char unix_address[64], proxy_address[64], key_path[64], spill_path[64];
 static u32 random_state = 1;
 
 static u32 any(u32 below)
@@ -39,13 +42,24 @@ static u32 any(u32 below)
 	return (u32)((u64)random_state * below >> 32);
 }
 
+static int write_key(void)
+{
+	int fd = open(key_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int n = fd < 0 ? 0 : dprintf(fd, "quire:%032x\n", (unsigned int)getpid());
+
+	close(fd);
+	return n > 0 ? 0 : -1;
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(proxy_address, sizeof(proxy_address), "unix:%s/p", dir);
-	return 0;
+	snprintf(key_path, sizeof(key_path), "%s/key", dir);
+	snprintf(spill_path, sizeof(spill_path), "%s/spill", dir);
+	return write_key();
 }
 
 /* A new one each time: one that has come keeps its own. */
@@ -61,6 +75,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	unlink(proxy_address + 5);
+	unlink(key_path);
 	return rmdir(dir);
 }
 
@@ -110,10 +125,11 @@ static void *other_thread(void *arg)
 	return NULL;
 }
 
-static void other_open(struct other *o, const char *address)
+static void other_open(struct other *o, const char *address, const char *psk_file)
 {
 	const struct incoming_config cfg = {
 		.address = address,
+		.psk_file = psk_file,
 		.opaque = o,
 		.changed = other_changed,
 	};
@@ -159,14 +175,14 @@ static void other_free(struct other *o)
 
 /* ---- This side ---- */
 
-static struct outgoing *leave(struct runner *r, const char *address,
-			      const struct migrate_params *params)
+static struct outgoing *leave_as(struct runner *r, const char *address,
+				 const struct migrate_params *params, bool runs)
 {
 	const struct outgoing_config cfg = {
 		.vm = r->vm,
 		.name = "test",
 		.address = address,
-		.runs = true,
+		.runs = runs,
 		.params = *params,
 		.changed = nothing,
 	};
@@ -176,6 +192,12 @@ static struct outgoing *leave(struct runner *r, const char *address,
 	if (outgoing_start(&out, &cfg, &err))
 		fail_msg("%s", err.text);
 	return out;
+}
+
+static struct outgoing *leave(struct runner *r, const char *address,
+			      const struct migrate_params *params)
+{
+	return leave_as(r, address, params, true);
 }
 
 /* How it ends, or what it waits for. */
@@ -228,7 +250,7 @@ static struct migrate_progress move(const char *address, const struct migrate_pa
 
 	runner_need_kvm();
 	runner_make(&r, MEMORY, NR_CPUS, JOB);
-	other_open(&o, address);
+	other_open(&o, address, params->psk_file[0] ? params->psk_file : NULL);
 	runner_run(&r);
 	out = leave(&r, incoming_address(o.in), params);
 	progress = expect_move(out);
@@ -308,7 +330,7 @@ static unsigned int slowed_down_by(bool auto_converge)
 	unsigned int most = 0;
 
 	runner_make(&r, MEMORY, NR_CPUS, JOB);
-	other_open(&o, next_address());
+	other_open(&o, next_address(), NULL);
 	runner_run(&r);
 	params.copy = true;
 	params.bandwidth = 16 * MiB;
@@ -342,7 +364,177 @@ static void slowed_down_if_it_may_be(void **state)
 	assert_int_equal(slowed_down_by(false), 0);
 }
 
+/* Over UNIX and TCP, on several connections, before the guest runs there and afterwards. */
+static void with_a_key(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	struct migrate_progress now;
+
+	(void)state;
+	strcpy(params.psk_file, key_path);
+	now = move(next_address(), &params);
+	assert_true(!now.handover && now.round > 0); /* a descriptor cannot be passed along */
+	params.streams = 2;
+	params.strategy = MIGRATE_POSTCOPY;
+	now = move("tcp:127.0.0.1:0", &params);
+	assert_true(!now.round && now.asked > 0);
+}
+
+static void with_a_spill(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+
+	(void)state;
+	strcpy(params.spill, spill_path);
+	params.strategy = MIGRATE_POSTCOPY;
+	move(next_address(), &params);
+	assert_int_equal(image_test_files(spill_path), 1); /* whether it was needed or not */
+	image_test_remove(spill_path);
+}
+
+static void expect_arrival(struct other *o, enum migrate_status status)
+{
+	u64 until = now_ns() + BOUNDED_NS;
+	struct migrate_progress now;
+
+	do {
+		usleep(1000);
+		incoming_progress(o->in, &now);
+		if (now_ns() > until)
+			fail_msg("it stays %s", migrate_status_names[now.status]);
+	} while (now.status != status);
+}
+
+/* The source is lost, and most of the guest's memory would be with it. */
+static void from_its_spill_alone(void **state)
+{
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	struct migrate_progress now;
+	struct outgoing *out;
+	struct runner r;
+	struct other o;
+
+	(void)state;
+	runner_need_kvm();
+	runner_make(&r, MEMORY, NR_CPUS, JOB);
+	other_open(&o, next_address(), NULL);
+	runner_run(&r);
+	strcpy(params.spill, spill_path);
+	params.strategy = MIGRATE_POSTCOPY;
+	params.post_bandwidth = 1 * MiB; /* it would take longer than the test */
+	/* paused, so that it asks for nothing: that would be answered beside the limit */
+	out = leave_as(&r, incoming_address(o.in), &params, false);
+	expect_arrival(&o, MIGRATE_POSTCOPY_ACTIVE);
+	do { /* pushing begins once all of it is written */
+		outgoing_progress(out, &now);
+		usleep(1000);
+	} while (!now.batch.pages && !migrate_is_over(now.status));
+	outgoing_destroy(out);
+	runner_destroy(&r);
+	expect_arrival(&o, MIGRATE_POSTCOPY_PAUSED);
+	incoming_progress(o.in, &now);
+	assert_true(now.pages_left > 1000);
+	assert_int_equal(incoming_finish_from(o.in, spill_path, NULL), 0);
+	expect_arrival(&o, MIGRATE_COMPLETED);
+	vm_resume(o.runner.vm);
+	runner_expect_counts(&o.runner, ROUNDS);
+	other_close(&o);
+	image_test_remove(spill_path);
+}
+
 /* ---- Second thoughts ---- */
+
+/* Somebody listens there, and does not even greet: that would be waited for. */
+static void cancelled_while_it_connects(void **state)
+{
+	const struct wire_config plain = {.timeout_ms = 20000};
+	const struct migrate_params params = MIGRATE_DEFAULTS;
+	struct wire_listener *l;
+	struct outgoing *out;
+	struct runner r;
+	u64 since;
+
+	(void)state;
+	runner_need_kvm();
+	runner_make(&r, MEMORY, NR_CPUS, JOB);
+	runner_run(&r);
+	assert_int_equal(wire_listen(&l, next_address(), &plain, NULL), 0);
+	for (u32 i = 0; i < 2; i++) {
+		out = leave(&r, wire_address(l), &params);
+		usleep(i * 100000);
+		since = now_ns();
+		assert_int_equal(outgoing_cancel(out, NULL), 0);
+		assert_int_equal(end_of(out).status, MIGRATE_CANCELLED);
+		outgoing_destroy(out);
+		assert_true(now_ns() - since < 3000000000);
+	}
+	runner_expect_alive(&r);
+	runner_destroy(&r);
+	wire_unlisten(l);
+}
+
+/* A destination up to the word that it could run the guest; in the place of struct other. */
+static struct wire *be_ready(struct wire_listener *l, u8 session[16])
+{
+	struct migrate_hello hello;
+	struct wire_message msg;
+	struct wire *w;
+
+	assert_int_equal(wire_accept(l, -1, &w, &msg, NULL), 0);
+	assert_int_equal(migrate_take_hello(&msg, &hello, NULL), 0);
+	memcpy(session, hello.session, 16);
+	assert_int_equal(migrate_say_hello(w, session, MIGRATE_MAIN, 0, NULL), 0);
+	assert_int_equal(migrate_expect(w, MIGRATE_SETUP, -1, &msg, NULL), 0);
+	assert_int_equal(wire_send(w, MIGRATE_READY, NULL, 0, NULL), 0);
+	do {
+		assert_int_equal(migrate_receive(w, -1, &msg, NULL), 0);
+		if (msg.type == MIGRATE_FLUSH)
+			assert_int_equal(wire_send(w, MIGRATE_FLUSHED, NULL, 0, NULL), 0);
+	} while (msg.type != MIGRATE_STATE);
+	return w;
+}
+
+/*
+ * It is cancelled when the other side has all of it, and would wait for ever for the last word: it
+ * is told.
+ */
+static void cancelled_at_the_last_moment(void **state)
+{
+	const struct wire_config plain = {.timeout_ms = 20000};
+	struct migrate_params params = MIGRATE_DEFAULTS;
+	struct wire_listener *l;
+	struct migrate_hello hello;
+	struct wire_message msg;
+	struct outgoing *out;
+	struct err err = {.text = ""};
+	struct wire *w, *last;
+	struct runner r;
+	u8 session[16];
+
+	(void)state;
+	runner_need_kvm();
+	runner_make(&r, MEMORY, NR_CPUS, JOB);
+	runner_run(&r);
+	assert_int_equal(wire_listen(&l, next_address(), &plain, NULL), 0);
+	params.copy = true;
+	out = leave(&r, wire_address(l), &params);
+	w = be_ready(l, session);
+	assert_int_equal(outgoing_cancel(out, NULL), 0);
+	assert_int_equal(wire_accept(l, 20000, &last, &msg, NULL), 0);
+	assert_int_equal(migrate_take_hello(&msg, &hello, NULL), 0);
+	assert_int_equal(hello.role, MIGRATE_CONFIRM);
+	assert_memory_equal(hello.session, session, 16);
+	assert_int_equal(migrate_say_hello(last, session, MIGRATE_CONFIRM, 0, NULL), 0);
+	assert_int_equal(migrate_receive(last, 20000, &msg, &err), -EREMOTEIO);
+	assert_non_null(strstr(err.text, "refuses: "));
+	assert_int_equal(end_of(out).status, MIGRATE_CANCELLED);
+	runner_expect_counts(&r, ROUNDS);
+	outgoing_destroy(out);
+	runner_destroy(&r);
+	wire_close(w);
+	wire_close(last);
+	wire_unlisten(l);
+}
 
 /* One migration that is given up at some moment; whether the guest has moved all the same. */
 static bool try_and_cancel(struct runner *r, struct other *o)
@@ -385,7 +577,7 @@ static void cancelled_at_any_time(void **state)
 	for (int i = 0; i < 40; i++) {
 		struct other *o = malloc(sizeof(*o));
 
-		other_open(o, next_address());
+		other_open(o, next_address(), NULL);
 		if (try_and_cancel(r, o)) {
 			other_stop(o);
 			runner_destroy(r);
@@ -461,7 +653,7 @@ static void cut_after(u64 bytes, const struct migrate_params *params)
 	pid_t pid;
 
 	runner_make(&r, MEMORY, NR_CPUS, JOB);
-	other_open(&o, next_address());
+	other_open(&o, next_address(), NULL);
 	pid = start_proxy(bytes);
 	runner_run(&r);
 	out = leave(&r, proxy_address, params);
@@ -521,7 +713,12 @@ int main(void)
 		cmocka_unit_test(by_its_memory_itself),
 		cmocka_unit_test(before_its_memory),
 		cmocka_unit_test(slowed_down_if_it_may_be),
+		cmocka_unit_test(with_a_key),
+		cmocka_unit_test(with_a_spill),
+		cmocka_unit_test(from_its_spill_alone),
 		cmocka_unit_test(cancelled_at_any_time),
+		cmocka_unit_test(cancelled_while_it_connects),
+		cmocka_unit_test(cancelled_at_the_last_moment),
 		cmocka_unit_test(cut_in_rounds),
 		cmocka_unit_test(cut_in_postcopy),
 	};

@@ -100,7 +100,12 @@ static int greet(struct probing *p)
 int migrate_probe(const struct migrate_probe_order *order, struct migrate_probe *probe,
 		  struct err *err)
 {
-	const struct wire_config cfg = {.psk_file = order->psk_file, .timeout_ms = TIMEOUT_MS};
+	const struct wire_config cfg = {
+		.psk_file = order->psk_file,
+		.timeout_ms = TIMEOUT_MS,
+		.is_cancelled = order->is_cancelled,
+		.opaque = order->opaque,
+	};
 	struct probing p = {.order = order, .err = err};
 	u64 since = now_ns();
 	int ret = wire_connect(&p.w, order->address, &cfg, err);

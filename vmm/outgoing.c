@@ -36,11 +36,28 @@ bool outgoing_is_cancelled(struct outgoing *o)
 
 /* ---- Connections ---- */
 
+/*
+ * Whether a connection that is being made is wanted no more. A destination that has the state waits
+ * for the last word, and is to hear it though the migration was cancelled.
+ */
+static bool is_over(void *opaque)
+{
+	struct outgoing *o = opaque;
+	bool over;
+
+	pthread_mutex_lock(&o->lock);
+	over = o->told_state ? o->quit : o->cancelled;
+	pthread_mutex_unlock(&o->lock);
+	return over;
+}
+
 static int connect_one(struct outgoing *o, struct wire **out, enum migrate_role role, u32 index,
 		       struct err *err)
 {
 	const struct wire_config cfg = {
 		.psk_file = o->cfg.params.psk_file[0] ? o->cfg.params.psk_file : NULL,
+		.is_cancelled = is_over,
+		.opaque = o,
 	};
 	struct wire *w = NULL;
 	int ret = wire_connect(&w, o->address, &cfg, err);
@@ -49,9 +66,10 @@ static int connect_one(struct outgoing *o, struct wire **out, enum migrate_role 
 		return ret;
 	pthread_mutex_lock(&o->lock);
 	*out = w; /* where cancelling finds it */
-	ret = o->cancelled ? err_set(err, -ECANCELED, "cancelled") : 0;
 	pthread_mutex_unlock(&o->lock);
-	return ret ? ret : migrate_say_hello(w, o->session, role, index, err);
+	if (is_over(o))
+		return err_set(err, -ECANCELED, "cancelled");
+	return migrate_say_hello(w, o->session, role, index, err);
 }
 
 int outgoing_connect(struct outgoing *o, enum migrate_role role, struct err *err)
@@ -205,10 +223,10 @@ static int send_last(struct outgoing *o, struct err *err)
 		ret = sender_send(o->sender, o->todo, err);
 	if (!ret)
 		ret = sender_flush(o->sender, err);
-	if (!ret)
-		ret = wire_send(o->wires[0], MIGRATE_STATE, o->state.data, o->state.size, err);
-	o->told_state = !ret;
-	return ret;
+	if (ret)
+		return ret;
+	o->told_state = true; /* it may arrive even where sending it fails */
+	return wire_send(o->wires[0], MIGRATE_STATE, o->state.data, o->state.size, err);
 }
 
 /* The point of no return, unless somebody has cancelled. */
@@ -298,6 +316,7 @@ static int hand_over(struct outgoing *o, struct err *err)
 	int ret;
 
 	o->post = o->cfg.params.strategy != MIGRATE_PRECOPY || outgoing_wants_postcopy(o);
+	sender_set_bandwidth(o->sender, 0); /* little is left, and somebody waits for it */
 	ret = o->post ? outgoing_prepare(o, err) : 0;
 	if (ret)
 		return ret;
