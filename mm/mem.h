@@ -274,7 +274,8 @@ int mem_export(struct mem *mem, const page_no *nos, u32 n, const struct mem_snap
  * Until mem_move_on() no page leaves or enters guest memory by the engine's own will, and none is
  * under way: what is in the file behind guest memory can be handed to another process. The vCPUs
  * stand still meanwhile. Nobody else may ask the engine for pages in between, but mem_export(),
- * mem_present() and mem_look() are allowed. By one at a time.
+ * mem_present() and mem_look() are allowed. By one at a time; and not while the guest's pager owes
+ * pages (mm/pager.h), as one that is coming in is waited for, for as long as that takes.
  */
 void mem_hold_still(struct mem *mem);
 void mem_move_on(struct mem *mem);

@@ -535,12 +535,26 @@ begin_postcopy()
 	expect "it cannot be called off any more" 1 'cannot be cancelled' "$QUIRE" qmp a migrate_cancel
 }
 
+# A guest whose own memory is not all here can neither be moved on nor saved.
+not_yet() # WHEN ADVICE
+{
+	expect "$1: it cannot be moved on" 1 "its own memory has not all come yet \\($2" \
+		"$QUIRE" migrate b "$other_unix" --precopy
+	expect "$1: nor can that be planned" 1 "its own memory has not all come yet \\($2" \
+		"$QUIRE" migrate b "$other_unix" --plan
+	expect "$1: nor can it be saved" 1 "its own memory has not all come yet \\($2" \
+		"$QUIRE" checkpoint b "$WORK/refused"
+	check "$1: nothing is left of that" [ ! -e "$WORK/refused" ]
+}
+
 begin_postcopy
+not_yet "in post-copy" wait
 killed a
 ended $client
 check "the source is killed in post-copy: the client ends with an error" [ $? = 1 ]
 # what was with the source alone is lost, and to go on without it would be a lie
 check "the destination keeps what it has, and waits" reaches b postcopy-paused
+not_yet "without its source" recover
 check "never a wrong page" eval "! grep -qE 'wrong [1-9]|FAIL' '$WORK/b.out'"
 check "and can be told to quit" timeout 5 "$QUIRE" quit b
 gone b

@@ -46,6 +46,24 @@ static bool is_planning(const struct machine *m)
 	return now.status == PLANNING_MEASURING;
 }
 
+/* The guest came here, and runs; nothing can be made of memory that is still elsewhere. */
+static int refuse_when_coming(const struct machine *m, enum migrate_status status, struct err *err)
+{
+	switch (status) {
+	case MIGRATE_POSTCOPY_ACTIVE:
+	case MIGRATE_POSTCOPY_RECOVER:
+		return err_set(err, -EBUSY, "guest %s: its own memory has not all come yet (wait)",
+			       m->cfg.name);
+	case MIGRATE_POSTCOPY_PAUSED:
+		return err_set(err, -EBUSY,
+			       "guest %s: its own memory has not all come yet (recover the "
+			       "migration that brought it)",
+			       m->cfg.name);
+	default:
+		return 0;
+	}
+}
+
 int machine_refuse_when_moving(const struct machine *m, struct err *err)
 {
 	struct migrate_progress now = {.status = MIGRATE_NONE};
@@ -60,6 +78,9 @@ int machine_refuse_when_moving(const struct machine *m, struct err *err)
 		outgoing_progress(m->outgoing, &now);
 	else if (m->incoming)
 		incoming_progress(m->incoming, &now);
+	ret = m->outgoing ? 0 : refuse_when_coming(m, now.status, err);
+	if (ret)
+		return ret;
 	return migrate_is_over(now.status)
 		       ? 0
 		       : err_set(err, -EBUSY, "guest %s: is moving (wait, or cancel it)",
