@@ -421,7 +421,7 @@ static void from_its_spill_alone(void **state)
 	runner_run(&r);
 	strcpy(params.spill, spill_path);
 	params.strategy = MIGRATE_POSTCOPY;
-	params.post_bandwidth = 1 * MiB; /* it would take longer than the test */
+	params.post_bandwidth = 64 * KiB; /* it would take longer than the test */
 	/* paused, so that it asks for nothing: that would be answered beside the limit */
 	out = leave_as(&r, incoming_address(o.in), &params, false);
 	expect_arrival(&o, MIGRATE_POSTCOPY_ACTIVE);

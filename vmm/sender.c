@@ -35,7 +35,7 @@
 /*
  * An effort is judged by so many batches, after as many bytes as may wait in the connection. The
  * one that is not the best is tried again after so many judgements of the other; each time that it
- * is no better, after twice as many.
+ * is no better, after twice as many. Under a limit to the bandwidth it begins with packing.
  */
 #define STRETCH	    8
 #define LAG	    MiB
@@ -118,6 +118,13 @@ static void judge(struct trial *t)
 	go_over(t, t->best);
 }
 
+/* A trial that takes much longer need not take it to the end. */
+static bool is_hopeless(const struct trial *t)
+{
+	return t->effort != t->best && t->batches > 1 &&
+	       (double)t->ns > 2 * t->page_ns[t->best] * (double)t->pages;
+}
+
 /* A batch of @pages, @bytes on the wire, took @ns in all. */
 static void learn(struct trial *t, u64 ns, u64 pages, u64 bytes)
 {
@@ -129,7 +136,7 @@ static void learn(struct trial *t, u64 ns, u64 pages, u64 bytes)
 		return; /* the end of a round: it tells nothing of the middle of one */
 	t->ns += ns;
 	t->pages += pages;
-	if (++t->batches == STRETCH)
+	if (++t->batches == STRETCH || is_hopeless(t))
 		judge(t);
 }
 
@@ -317,7 +324,10 @@ int sender_add(struct sender *s, struct wire *w, struct err *err)
 		.sender = s,
 		.wire = w,
 		.index = s->nr_streams,
-		.trial = {.wait = FIRST_TRIAL},
+		.trial = {.effort = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST,
+			  .best = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST,
+			  .wait = FIRST_TRIAL,
+			  .left = s->cfg.bandwidth ? FIRST_TRIAL : 0},
 	};
 	atomic_init(&st->prefer, NO_CHUNK);
 	ret = batch_encoder_create(&st->encoder, &cfg, err);

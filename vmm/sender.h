@@ -5,7 +5,7 @@
  * page always goes by the same stream, so that what is sent later replaces what was sent before.
  *
  * Whether pages are compressed is found out while it works: by what the connection takes a second,
- * and what compressing costs and gains with these pages.
+ * or may take, and what compressing costs and gains with these pages.
  */
 #ifndef QUIRE_VMM_SENDER_H
 #define QUIRE_VMM_SENDER_H
