@@ -22,6 +22,7 @@ static const struct migrate_progress under_way = {
 	.pages_all = 1000,
 	.pages_left = 20,
 	.pages_dirty = 30,
+	.spells = 31,
 	.dirty_rate = 40,
 	.bytes = 50,
 	.bytes_in = {27, 13, 10},
@@ -129,6 +130,7 @@ static void expect_ours(const json_t *ours)
 	assert_int_equal(integer_at(ours, "total-us"), 80123499);
 	assert_int_equal(integer_at(ours, "downtime-us"), 7890);
 	assert_int_equal(integer_at(ours, "dirty-pages"), 30);
+	assert_int_equal(integer_at(ours, "spells"), 31);
 	assert_int_equal(integer_at(pages, "sent"), 101);
 	assert_int_equal(integer_at(pages, "pattern"), 102);
 	assert_int_equal(integer_at(pages, "same"), 103);

@@ -98,6 +98,7 @@ struct migrate_progress {
 	u64 downtime_ns;       /* as it was, from the last instruction here to the first there */
 	u64 setup_ns;	       /* of the total, before any memory went; so far, or in all */
 	u64 total_ns;	       /* so far, or in all */
+	u32 spells;	       /* for which it stood still so that the pause could be short */
 	unsigned int throttle; /* per cent that the fastest writer is kept waiting */
 	u64 asked;	       /* pages that the guest had to wait for after it moved */
 	bool planned;	       /* the strategy was chosen by this plan */

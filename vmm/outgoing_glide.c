@@ -57,6 +57,9 @@ static int spell(struct outgoing *o, u64 most, u64 *left, u64 *ns, struct err *e
 		ret = outgoing_send_round(o, err);
 	}
 	vm_thaw(o->cfg.vm);
+	pthread_mutex_lock(&o->lock);
+	o->progress.spells++;
+	pthread_mutex_unlock(&o->lock);
 	*left = page_set_count(o->dirty, o->words);
 	*ns = now_ns() - since;
 	return ret;
