@@ -480,7 +480,10 @@ static void *incoming_thread(void *arg)
 {
 	struct incoming *in = arg;
 	struct err err = {.text = ""};
-	int ret = come(in, &err);
+	int ret;
+
+	thread_stand_back();
+	ret = come(in, &err);
 
 	if (!ret) {
 		run(in);
