@@ -18,7 +18,7 @@
 
 /* A spell takes a quarter of the downtime that is allowed, and no more than this. */
 #define SPELL_NS   ((u64)2000000)
-#define MAX_SPELLS 64
+#define MAX_SPELLS 128
 
 /* An answer that takes a larger part of a spell than one in so many is not worth waiting for. */
 #define NEAR 4
@@ -31,20 +31,38 @@ static u64 page_ns(const struct outgoing *o)
 	return (u64)MAX(o->bytes_per_page * 1e9 / MAX(o->rate, 1.0), 1.0);
 }
 
-/* The time until the other side answers, with nothing on its way. */
+/* The least of a few times until the other side answers, with nothing on its way. */
 static int answer_ns(struct outgoing *o, u64 *ns, struct err *err)
 {
-	u64 since = now_ns();
-	int ret = outgoing_flush(o, err);
+	int ret = 0;
 
-	*ns = now_ns() - since;
+	*ns = UINT64_MAX;
+	for (u32 i = 0; i < 3 && !ret; i++) {
+		u64 since = now_ns();
+
+		ret = outgoing_flush(o, err);
+		*ns = MIN(*ns, now_ns() - since);
+	}
 	return ret;
 }
 
-/* One spell; *@left: pages that there are afterwards. The guest stood still for *@ns. */
-static int spell(struct outgoing *o, u64 most, u64 *left, u64 *ns, struct err *err)
+static u64 spell_ns(const struct outgoing *o)
 {
-	u64 since = now_ns();
+	return MIN(o->cfg.params.downtime_ns / 4, SPELL_NS);
+}
+
+int outgoing_find_near(struct outgoing *o, struct err *err)
+{
+	u64 ns;
+	int ret = answer_ns(o, &ns, err);
+
+	o->near = !ret && ns * NEAR <= spell_ns(o);
+	return ret;
+}
+
+/* One spell, in which @most pages go; *@left: how many there are afterwards. */
+static int spell(struct outgoing *o, u64 most, u64 *left, struct err *err)
+{
 	int ret;
 
 	vm_freeze(o->cfg.vm);
@@ -61,31 +79,26 @@ static int spell(struct outgoing *o, u64 most, u64 *left, u64 *ns, struct err *e
 	o->progress.spells++;
 	pthread_mutex_unlock(&o->lock);
 	*left = page_set_count(o->dirty, o->words);
-	*ns = now_ns() - since;
 	return ret;
 }
 
-int outgoing_glide(struct outgoing *o, struct err *err)
+int outgoing_glide(struct outgoing *o, u64 *left, struct err *err)
 {
-	u64 budget = MIN(o->cfg.params.downtime_ns / 4, SPELL_NS), run = budget, ns;
-	u64 left = page_set_count(o->dirty, o->words), before;
-	int ret;
+	u64 budget = spell_ns(o), run = budget, before;
+	int ret = 0;
 
-	if (!o->rate || left * page_ns(o) <= budget)
-		return 0;
-	ret = answer_ns(o, &ns, err);
-	if (ret || ns * NEAR > budget)
-		return ret;
-	for (u32 i = 0; i < MAX_SPELLS && !ret && left * page_ns(o) > budget; i++) {
-		before = left;
-		ret = spell(o, budget / page_ns(o), &left, &ns, err);
+	for (u32 i = 0; i < MAX_SPELLS && !ret && *left * page_ns(o) > budget / 2; i++) {
+		before = *left;
+		ret = spell(o, budget / page_ns(o), left, err);
 		if (!ret && outgoing_is_cancelled(o))
 			ret = err_set(err, -ECANCELED, "cancelled");
-		if (left >= before && run == MIN_RUN_NS)
-			break; /* whatever is done, it writes more than goes */
-		if (left >= before)
+		if (*left >= before && run == MIN_RUN_NS)
+			break;
+		if (*left >= before)
 			run = MAX(run / 2, MIN_RUN_NS);
 		usleep((useconds_t)(run / 1000));
 	}
+	/* whatever is done, it writes more than goes: not again */
+	o->near = *left * page_ns(o) <= budget / 2;
 	return ret;
 }

@@ -43,6 +43,7 @@ struct outgoing {
 	u64 *first; /* post-copy: what the guest will need at once, as far as known */
 	struct image_writer *spill; /* begun, and not written yet; or NULL */
 	u64 began_ns, frozen_ns;
+	bool near;	       /* outgoing_find_near() */
 	double rate;	       /* bytes a second, as measured */
 	double bytes_per_page; /* as they are after encoding */
 
@@ -125,8 +126,14 @@ bool outgoing_wants_postcopy(struct outgoing *o);
 
 /* ---- outgoing_glide.c ---- */
 
-/* What is left (o->dirty) may go in the pause: make it so little that the pause is short. */
-int outgoing_glide(struct outgoing *o, struct err *err);
+/* Whether the other side is so near that short spells are worth it: o->near. */
+int outgoing_find_near(struct outgoing *o, struct err *err);
+
+/*
+ * Make what is left (o->dirty, *@left pages) so little that the pause is short. Where that does not
+ * do, o->near says so from then on.
+ */
+int outgoing_glide(struct outgoing *o, u64 *left, struct err *err);
 
 /* ---- outgoing_post.c ---- */
 

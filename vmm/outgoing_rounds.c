@@ -28,6 +28,9 @@
 #define WORTHWHILE  0.7
 #define GOOD_ENOUGH ((u64)1000000)
 
+/* In spells may go as much as would otherwise take so many times the limit. */
+#define GLIDE_FROM 4
+
 /* A round that leaves more than this share of the one before is a stall. */
 #define STALLED	  0.8
 #define STALLS	  2
@@ -158,6 +161,12 @@ static bool is_enough(const struct outgoing *o, u64 before, u64 now)
 	       (expected <= FIXED_NS + GOOD_ENOUGH || (double)now > WORTHWHILE * (double)before);
 }
 
+/* Whether it should go in spells. More rounds would only take longer, and send more. */
+static bool may_glide(const struct outgoing *o, u64 now)
+{
+	return o->near && expected_ns(o, now) <= GLIDE_FROM * o->cfg.params.downtime_ns;
+}
+
 /* Rounds until what is left is little enough, or must go another way. */
 static int converge(struct outgoing *o, struct throttle *throttle, struct err *err)
 {
@@ -168,6 +177,8 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 
 	for (u32 round = 1; !ret && (round < MAX_ROUND || !slows); round++) {
 		ret = outgoing_send_round(o, err);
+		if (!ret && round == 1)
+			ret = outgoing_find_near(o, err);
 		if (!ret)
 			ret = outgoing_harvest(o, o->dirty, err);
 		if (!ret && outgoing_is_cancelled(o))
@@ -178,7 +189,11 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 		note_round(o, round, dirty, now_ns() - since);
 		since = now_ns();
 		ret = late(o, err);
-		if (ret || one || outgoing_wants_postcopy(o) || is_enough(o, before, dirty))
+		if (ret || one || outgoing_wants_postcopy(o))
+			break;
+		if (may_glide(o, dirty))
+			ret = outgoing_glide(o, &dirty, err);
+		if (ret || is_enough(o, before, dirty))
 			break;
 		if (slows)
 			slow_down(o, throttle, &stalls, before, dirty);
@@ -204,8 +219,6 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 	memset(o->dirty, 0, o->words * sizeof(u64));
 	throttle = o->cfg.params.auto_converge ? throttle_create(o->cfg.vm) : NULL;
 	ret = converge(o, throttle, err);
-	if (!ret && o->cfg.params.strategy == MIGRATE_PRECOPY && !outgoing_wants_postcopy(o))
-		ret = outgoing_glide(o, err);
 	throttle_destroy(throttle);
 	pthread_mutex_lock(&o->lock);
 	o->progress.throttle = 0;
