@@ -23,6 +23,9 @@
 /* An answer that takes a larger part of a spell than one in so many is not worth waiting for. */
 #define NEAR 4
 
+/* For so long it is watched, to see how fast it writes. */
+#define WATCH_NS ((u64)2000000)
+
 /* It runs for as long as it stood still; less where it writes more meanwhile than went. */
 #define MIN_RUN_NS ((u64)200000)
 
@@ -31,32 +34,24 @@ static u64 page_ns(const struct outgoing *o)
 	return (u64)MAX(o->bytes_per_page * 1e9 / MAX(o->rate, 1.0), 1.0);
 }
 
-/* The least of a few times until the other side answers, with nothing on its way. */
-static int answer_ns(struct outgoing *o, u64 *ns, struct err *err)
-{
-	int ret = 0;
-
-	*ns = UINT64_MAX;
-	for (u32 i = 0; i < 3 && !ret; i++) {
-		u64 since = now_ns();
-
-		ret = outgoing_flush(o, err);
-		*ns = MIN(*ns, now_ns() - since);
-	}
-	return ret;
-}
-
 static u64 spell_ns(const struct outgoing *o)
 {
 	return MIN(o->cfg.params.downtime_ns / 4, SPELL_NS);
 }
 
+/* An answer may be late because this host is busy; one that is very late comes from afar. */
 int outgoing_find_near(struct outgoing *o, struct err *err)
 {
-	u64 ns;
-	int ret = answer_ns(o, &ns, err);
+	u64 limit = spell_ns(o) / NEAR, ns = 0;
+	int ret = 0;
 
-	o->near = !ret && ns * NEAR <= spell_ns(o);
+	for (u32 i = 0; i < 4 && !ret && !o->near && ns <= 8 * limit; i++) {
+		u64 since = now_ns();
+
+		ret = outgoing_flush(o, err);
+		ns = now_ns() - since;
+		o->near = !ret && ns <= limit;
+	}
 	return ret;
 }
 
@@ -78,6 +73,20 @@ static int spell(struct outgoing *o, u64 most, u64 *left, struct err *err)
 	pthread_mutex_lock(&o->lock);
 	o->progress.spells++;
 	pthread_mutex_unlock(&o->lock);
+	*left = page_set_count(o->dirty, o->words);
+	return ret;
+}
+
+int outgoing_watch(struct outgoing *o, u64 *left, bool *fast, struct err *err)
+{
+	int ret;
+
+	memset(o->todo, 0, o->words * sizeof(u64));
+	usleep(WATCH_NS / 1000);
+	ret = outgoing_harvest(o, o->todo, err);
+	*fast = page_set_count(o->todo, o->words) * page_ns(o) > WATCH_NS / 3;
+	for (u32 i = 0; i < o->words; i++)
+		o->dirty[i] |= o->todo[i];
 	*left = page_set_count(o->dirty, o->words);
 	return ret;
 }

@@ -130,6 +130,12 @@ bool outgoing_wants_postcopy(struct outgoing *o);
 int outgoing_find_near(struct outgoing *o, struct err *err);
 
 /*
+ * Watch the guest for a moment: whether it writes more than a third of what goes in that time, so
+ * that rounds would do little good. *@left: pages in o->dirty afterwards.
+ */
+int outgoing_watch(struct outgoing *o, u64 *left, bool *fast, struct err *err);
+
+/*
  * Make what is left (o->dirty, *@left pages) so little that the pause is short. Where that does not
  * do, o->near says so from then on.
  */

@@ -28,8 +28,11 @@
 #define WORTHWHILE  0.7
 #define GOOD_ENOUGH ((u64)1000000)
 
+/* After so many rounds it is looked whether the other side is near. */
+#define NEAR_ROUNDS 3
+
 /* In spells may go as much as would otherwise take so many times the limit. */
-#define GLIDE_FROM 4
+#define GLIDE_FROM 6
 
 /* A round that leaves more than this share of the one before is a stall. */
 #define STALLED	  0.8
@@ -161,10 +164,17 @@ static bool is_enough(const struct outgoing *o, u64 before, u64 now)
 	       (expected <= FIXED_NS + GOOD_ENOUGH || (double)now > WORTHWHILE * (double)before);
 }
 
-/* Whether it should go in spells. More rounds would only take longer, and send more. */
-static bool may_glide(const struct outgoing *o, u64 now)
+/* In spells, where more rounds would only take longer and send more. *@now: pages left. */
+static int maybe_glide(struct outgoing *o, u64 before, u64 *now, struct err *err)
 {
-	return o->near && expected_ns(o, now) <= GLIDE_FROM * o->cfg.params.downtime_ns;
+	bool glide = (double)*now > WORTHWHILE * (double)before;
+	int ret = 0;
+
+	if (!o->near || expected_ns(o, *now) > GLIDE_FROM * o->cfg.params.downtime_ns)
+		return 0;
+	if (!glide)
+		ret = outgoing_watch(o, now, &glide, err);
+	return ret || !glide ? ret : outgoing_glide(o, now, err);
 }
 
 /* Rounds until what is left is little enough, or must go another way. */
@@ -177,7 +187,7 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 
 	for (u32 round = 1; !ret && (round < MAX_ROUND || !slows); round++) {
 		ret = outgoing_send_round(o, err);
-		if (!ret && round == 1)
+		if (!ret && round <= NEAR_ROUNDS)
 			ret = outgoing_find_near(o, err);
 		if (!ret)
 			ret = outgoing_harvest(o, o->dirty, err);
@@ -191,8 +201,7 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 		ret = late(o, err);
 		if (ret || one || outgoing_wants_postcopy(o))
 			break;
-		if (may_glide(o, dirty))
-			ret = outgoing_glide(o, &dirty, err);
+		ret = maybe_glide(o, before, &dirty, err);
 		if (ret || is_enough(o, before, dirty))
 			break;
 		if (slows)

@@ -39,7 +39,8 @@
  */
 #define STRETCH	    8
 #define LAG	    MiB
-#define FIRST_TRIAL 8
+#define START	    (4 * MiB) /* everything is slow at first: memory that was never touched */
+#define FIRST_TRIAL 4
 #define LAST_TRIAL  64
 
 /* Nobody sleeps longer than this for the sake of the bandwidth before he looks again. */
@@ -327,6 +328,7 @@ int sender_add(struct sender *s, struct wire *w, struct err *err)
 		.index = s->nr_streams,
 		.trial = {.effort = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST,
 			  .best = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST,
+			  .lag = START,
 			  .wait = FIRST_TRIAL,
 			  .left = s->cfg.bandwidth ? FIRST_TRIAL : 0},
 	};
