@@ -62,6 +62,8 @@ int wire_listen(struct wire_listener **out, const char *address, const struct wi
 const char *wire_address(const struct wire_listener *l); /* as others are to write it */
 /* Every wire_accept() under way or yet to come is -ECANCELED. Any thread. */
 void wire_stop_listening(struct wire_listener *l);
+/* From now on it is as if that had not been said. */
+void wire_go_on_listening(struct wire_listener *l);
 void wire_unlisten(struct wire_listener *l); /* NULL is allowed */
 
 /*

@@ -109,6 +109,13 @@ void wire_stop_listening(struct wire_listener *l)
 	eventfd_write(l->stop_fd, 1);
 }
 
+void wire_go_on_listening(struct wire_listener *l)
+{
+	eventfd_t n;
+
+	eventfd_read(l->stop_fd, &n);
+}
+
 static void send_away(struct visitor *v)
 {
 	wire_close(v->opening.w);

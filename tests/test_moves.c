@@ -7,14 +7,17 @@
  */
 #include "tests/test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -424,7 +427,35 @@ static void expect_arrival(struct other *o, enum migrate_status status)
 	} while (now.status != status);
 }
 
-/* The source is lost, and most of the guest's memory would be with it. */
+/* Of the one file in that directory, some bytes in the middle; a second time, back. */
+static void flip_middle(const char *where)
+{
+	char path[PATH_MAX];
+	DIR *d = opendir(where);
+	struct dirent *e = NULL;
+	struct stat st;
+	u8 bytes[64];
+	int fd;
+
+	assert_non_null(d);
+	while ((e = readdir(d)) && e->d_name[0] == '.')
+		;
+	assert_non_null(e);
+	snprintf(path, sizeof(path), "%s/%s", where, e->d_name);
+	closedir(d);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0 && !fstat(fd, &st));
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), st.st_size / 2), sizeof(bytes));
+	for (u32 i = 0; i < sizeof(bytes); i++)
+		bytes[i] ^= 0xff;
+	assert_int_equal(pwrite(fd, bytes, sizeof(bytes), st.st_size / 2), sizeof(bytes));
+	close(fd);
+}
+
+/*
+ * The source is lost, and most of the guest's memory would be with it. Files that are damaged are
+ * not the end of it either.
+ */
 static void from_its_spill_alone(void **state)
 {
 	struct migrate_params params = MIGRATE_DEFAULTS;
@@ -453,6 +484,12 @@ static void from_its_spill_alone(void **state)
 	expect_arrival(&o, MIGRATE_POSTCOPY_PAUSED);
 	incoming_progress(o.in, &now);
 	assert_true(now.pages_left > 1000);
+	flip_middle(spill_path);
+	assert_int_equal(incoming_finish_from(o.in, spill_path, NULL), 0);
+	expect_arrival(&o, MIGRATE_POSTCOPY_PAUSED);
+	incoming_progress(o.in, &now);
+	assert_true(now.why.text[0] && now.pages_left > 0);
+	flip_middle(spill_path);
 	assert_int_equal(incoming_finish_from(o.in, spill_path, NULL), 0);
 	expect_arrival(&o, MIGRATE_COMPLETED);
 	vm_resume(o.runner.vm);

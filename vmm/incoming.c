@@ -330,6 +330,24 @@ static int hear_after(struct incoming *in, bool *over, struct err *err)
 	return ret;
 }
 
+/* Files that turn out to be damaged are put away: the source may come back, or better files. */
+static int fill_from_spill(struct incoming *in, struct err *err)
+{
+	int ret = spill_fill(in->spill, in->remote, in->nr_pages, err);
+
+	if (!ret)
+		return 0;
+	pthread_mutex_lock(&in->lock);
+	image_close(in->spill);
+	in->spill = NULL;
+	in->broken = ret;
+	in->broken_why = *err;
+	if (!in->quit)
+		wire_go_on_listening(in->listener);
+	pthread_mutex_unlock(&in->lock);
+	return ret;
+}
+
 static int recover(struct incoming *in, const struct err *why, struct err *err)
 {
 	int ret;
@@ -342,7 +360,7 @@ static int recover(struct incoming *in, const struct err *why, struct err *err)
 	incoming_set_status(in, MIGRATE_POSTCOPY_PAUSED);
 	ret = accept_main(in, MIGRATE_RECOVER, err);
 	if (ret && in->spill)
-		return spill_fill(in->spill, in->remote, in->nr_pages, err);
+		return fill_from_spill(in, err);
 	if (ret)
 		return ret;
 	remote_missing(in->remote, in->missing);
