@@ -358,6 +358,7 @@ static int move(struct outgoing *o, struct err *err)
 		ret = outgoing_rounds(o, err);
 	if (!ret)
 		ret = hand_over(o, err);
+	outgoing_end_throttle(o);
 	if (!ret && o->post)
 		ret = outgoing_serve(o, err);
 	return ret;

@@ -36,6 +36,7 @@ struct outgoing {
 	bool can_post;	 /* the other side is prepared for post-copy */
 	bool post;	 /* and that is how it goes */
 	struct sender *sender;
+	struct throttle *throttle; /* from the rounds to the end of the pause; or NULL */
 	struct state_buf state;
 	u64 *todo;  /* pages being sent */
 	u64 *dirty; /* pages that are to be sent (again) */
@@ -112,8 +113,12 @@ int outgoing_choose(struct outgoing *o, struct err *err);
 
 /* ---- outgoing_rounds.c ---- */
 
-/* All of what is to go while the guest runs. Afterwards o->dirty says what is left. */
+/*
+ * All of what is to go while the guest runs. Afterwards o->dirty says what is left. vCPUs that were
+ * slowed down still are: let go before the pause, they would write much more than is left.
+ */
 int outgoing_rounds(struct outgoing *o, struct err *err);
+void outgoing_end_throttle(struct outgoing *o);
 
 /* Add what was written since the last time to @pages. */
 int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err);

@@ -139,7 +139,7 @@ static int late(struct outgoing *o, struct err *err)
 	return 0;
 }
 
-static void slow_down(struct outgoing *o, struct throttle *t, u32 *stalls, u64 before, u64 now)
+static void slow_down(struct outgoing *o, u32 *stalls, u64 before, u64 now)
 {
 	unsigned int percent = o->progress.throttle;
 
@@ -150,8 +150,8 @@ static void slow_down(struct outgoing *o, struct throttle *t, u32 *stalls, u64 b
 	pthread_mutex_lock(&o->lock);
 	o->progress.throttle = percent;
 	pthread_mutex_unlock(&o->lock);
-	if (t)
-		throttle_set(t, percent); /* it is an attempt */
+	if (o->throttle)
+		throttle_set(o->throttle, percent); /* it is an attempt */
 	*stalls = 1;
 }
 
@@ -178,7 +178,7 @@ static int maybe_glide(struct outgoing *o, u64 before, u64 *now, struct err *err
 }
 
 /* Rounds until what is left is little enough, or must go another way. */
-static int converge(struct outgoing *o, struct throttle *throttle, struct err *err)
+static int converge(struct outgoing *o, struct err *err)
 {
 	u64 before = o->nr_pages, dirty, since = now_ns();
 	bool one = o->cfg.params.strategy == MIGRATE_HYBRID, slows = o->cfg.params.auto_converge;
@@ -205,7 +205,7 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 		if (ret || is_enough(o, before, dirty))
 			break;
 		if (slows)
-			slow_down(o, throttle, &stalls, before, dirty);
+			slow_down(o, &stalls, before, dirty);
 		before = dirty;
 		choose(o);
 	}
@@ -214,7 +214,6 @@ static int converge(struct outgoing *o, struct throttle *throttle, struct err *e
 
 int outgoing_rounds(struct outgoing *o, struct err *err)
 {
-	struct throttle *throttle;
 	int ret = dirty_start(o->cfg.vm, err);
 
 	/* what is there from now on is either seen to be there, or to be written */
@@ -226,11 +225,15 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 		return ret;
 	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
 	memset(o->dirty, 0, o->words * sizeof(u64));
-	throttle = o->cfg.params.auto_converge ? throttle_create(o->cfg.vm) : NULL;
-	ret = converge(o, throttle, err);
-	throttle_destroy(throttle);
+	o->throttle = o->cfg.params.auto_converge ? throttle_create(o->cfg.vm) : NULL;
+	return converge(o, err);
+}
+
+void outgoing_end_throttle(struct outgoing *o)
+{
+	throttle_destroy(o->throttle);
+	o->throttle = NULL;
 	pthread_mutex_lock(&o->lock);
 	o->progress.throttle = 0;
 	pthread_mutex_unlock(&o->lock);
-	return ret;
 }
