@@ -21,7 +21,7 @@
 /* How long a source that has sent GO and heard nothing tries to find out what became of it. */
 #define CONFIRM_NS ((u64)10000000000)
 
-/* What may wait in the sockets takes no longer than this. */
+/* What may wait in the sockets takes no longer than this, if the other side is not near. */
 #define FLUSH_MS 60000
 
 bool outgoing_is_cancelled(struct outgoing *o)
@@ -200,9 +200,9 @@ static int set_up(struct outgoing *o, struct err *err)
 int outgoing_flush(struct outgoing *o, struct err *err)
 {
 	struct wire_message msg;
-	int ret = sender_flush(o->sender, err);
+	int ret = sender_flush(o->sender, err), ms = o->near ? MIGRATE_ANSWER_MS : FLUSH_MS;
 
-	return ret ? ret : migrate_expect(o->wires[0], MIGRATE_FLUSHED, FLUSH_MS, &msg, err);
+	return ret ? ret : migrate_expect(o->wires[0], MIGRATE_FLUSHED, ms, &msg, err);
 }
 
 /* ---- The end here ---- */
