@@ -5,13 +5,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "mm/clock.h"
-
-/* As nice says it: a third of the weight. */
-#define BEHIND 5
 
 struct birth {
 	const char *name;
@@ -45,12 +40,6 @@ int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void 
 	if (ret)
 		free(birth);
 	return -ret;
-}
-
-void thread_stand_back(void)
-{
-	/* of the one thread, on Linux; where it is not allowed all are equal */
-	setpriority(PRIO_PROCESS, (id_t)gettid(), BEHIND);
 }
 
 void thread_cond_init(pthread_cond_t *cond)

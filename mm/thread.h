@@ -10,12 +10,6 @@
 /* Start one with all signals blocked: they are the main thread's business. 0 or -errno. */
 int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg);
 
-/*
- * The calling thread stands behind others from now on, above all behind vCPUs: it has much to do
- * and nobody waits for it.
- */
-void thread_stand_back(void);
-
 /* A condition whose waits end by CLOCK_MONOTONIC. */
 void thread_cond_init(pthread_cond_t *cond);
 

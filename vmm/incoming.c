@@ -498,10 +498,7 @@ static void *incoming_thread(void *arg)
 {
 	struct incoming *in = arg;
 	struct err err = {.text = ""};
-	int ret;
-
-	thread_stand_back();
-	ret = come(in, &err);
+	int ret = come(in, &err);
 
 	if (!ret) {
 		run(in);

@@ -97,8 +97,6 @@ static void *stream_thread(void *arg)
 	struct err err;
 	int ret = 0;
 
-	if (st != in->urgent)
-		thread_stand_back();
 	while (!ret) {
 		ret = migrate_receive(st->wire, -1, &msg, &err);
 		if (!ret && msg.type == MIGRATE_PAGES)

@@ -277,7 +277,6 @@ static void *stream_thread(void *arg)
 	struct sender *s = st->sender;
 	u64 done = 0;
 
-	thread_stand_back();
 	pthread_mutex_lock(&s->lock);
 	while (!s->quit) {
 		struct err err = {.text = ""};
