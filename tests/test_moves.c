@@ -370,9 +370,9 @@ static void by_spells(void **state)
 
 	(void)state;
 	params.copy = true;
-	params.bandwidth = 1 * MiB;
+	params.bandwidth = 8 * MiB;
 	params.downtime_ns = 1000000000;
-	for (int i = 0; i < 10 && !now.spells; i++)
+	for (int i = 0; i < 5 && !now.spells; i++)
 		now = move(next_address(), &params);
 	assert_true(now.spells > 0);
 	assert_true(now.downtime_ns < params.downtime_ns);
