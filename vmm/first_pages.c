@@ -5,19 +5,15 @@
 #include <string.h>
 
 #include "mm/mem.h"
+#include "mm/ptwalk.h"
 #include "mm/space.h"
 #include "vmm/kvm.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
-#define EFER_LMA    ((u64)1 << 10)
-#define CR4_LA57    ((u64)1 << 12)
-#define PTE_PRESENT 1u
-#define PTE_LARGE   (1u << 7)
-#define PTE_ADDRESS (((u64)1 << 52) - PAGE_SIZE)
-#define MAX_LEVELS  5
+#define TABLES 8
 
-/* The tables that were read last, by level: most of one walk is that of the one before. */
+/* The tables that were read last: most of one walk is that of the one before. */
 struct walker {
 	const struct vm *vm;
 	u64 *pages;
@@ -25,7 +21,7 @@ struct walker {
 		bool valid;
 		u64 no;
 		u64 entries[PAGE_SIZE / 8];
-	} tables[MAX_LEVELS + 1];
+	} tables[TABLES];
 };
 
 /* Note the page at @at; false when there is none. */
@@ -37,38 +33,32 @@ static bool note(struct walker *w, gpa_t at, u64 *no)
 	return true;
 }
 
-static bool read_entry(struct walker *w, unsigned int level, u64 table, unsigned int i, u64 *entry)
+static bool read_entry(void *opaque, gpa_t at, u32 size, u64 *entry)
 {
-	u64 no;
+	struct walker *w = opaque;
+	u64 no, i;
 
-	if (!note(w, gpa(table), &no))
+	if (!note(w, at, &no))
 		return false;
-	if (!w->tables[level].valid || w->tables[level].no != no) {
-		w->tables[level].valid = !mem_look(w->vm->mem, (page_no)no,
-						   w->tables[level].entries);
-		w->tables[level].no = no;
+	i = no % TABLES;
+	if (!w->tables[i].valid || w->tables[i].no != no) {
+		w->tables[i].valid = !mem_look(w->vm->mem, (page_no)no, w->tables[i].entries);
+		w->tables[i].no = no;
 	}
-	*entry = w->tables[level].entries[i];
-	return w->tables[level].valid && (*entry & PTE_PRESENT);
+	memcpy(entry, (u8 *)w->tables[i].entries + at.v % PAGE_SIZE, size);
+	return w->tables[i].valid;
 }
 
-/* The tables on the way to @gva, and the page there. */
-static void walk(struct walker *w, const struct kvm_sregs *s, u64 gva)
+/* The tables on the way to @linear, and the page there. */
+static void walk(struct walker *w, const struct ptwalk_mode *mode, u64 linear)
 {
-	u64 entry = s->cr3, no, offset;
+	const struct ptwalk_memory memory = {.opaque = w, .read = read_entry};
+	const struct ptwalk_access access = {PTWALK_READ, PTWALK_BY_SUPERVISOR};
+	struct ptwalk_result r;
+	u64 no;
 
-	for (unsigned int level = s->cr4 & CR4_LA57 ? 5 : 4; level; level--) {
-		unsigned int shift = PAGE_SHIFT + 9 * (level - 1);
-
-		if (!read_entry(w, level, entry & PTE_ADDRESS, gva >> shift & 511, &entry))
-			return;
-		if (level == 1 || (level < 4 && entry & PTE_LARGE)) {
-			offset = gva & (((u64)1 << shift) - 1);
-			note(w, gpa((entry & PTE_ADDRESS & ~(((u64)1 << shift) - 1)) + offset),
-			     &no);
-			return;
-		}
-	}
+	if (ptwalk(mode, &memory, &access, linear, &r) == PTWALK_DONE)
+		note(w, r.at, &no);
 }
 
 static void walk_vcpu(struct walker *w, const struct vcpu *vcpu)
@@ -77,13 +67,22 @@ static void walk_vcpu(struct walker *w, const struct vcpu *vcpu)
 	struct kvm_sregs s;
 
 	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 ||
-	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0 || !(s.efer & EFER_LMA))
+	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0 || !(s.efer & PTWALK_EFER_LMA))
 		return;
+	/* the widest of processors, and no SMAP: what is mapped is wanted, whatever guards it */
+	const struct ptwalk_mode mode = {
+		.cr0 = s.cr0,
+		.cr3 = s.cr3,
+		.cr4 = s.cr4 & PTWALK_CR4_LA57,
+		.efer = s.efer,
+		.maxphyaddr = 52,
+		.gib_pages = true,
+	};
 	const u64 at[] = {r.rip,     r.rip + 15, r.rsp,	     r.rsp - 8, s.gs.base,
 			  s.fs.base, s.gdt.base, s.idt.base, s.tr.base};
 
 	for (u32 i = 0; i < ARRAY_SIZE(at); i++)
-		walk(w, &s, at[i]);
+		walk(w, &mode, at[i]);
 }
 
 void first_pages(const struct vm *vm, u64 *pages)
