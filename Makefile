@@ -143,6 +143,11 @@ test-programs:
 	$(Q)$(MAKE) WERROR=1 VARIANT=asan all unit
 	$(Q)$(MAKE) WERROR=1 VARIANT=fuzz CC=clang fuzzers
 
+# KVM's walker where KVM has every kind of paging: PVM has long mode alone.
+PTWALK_KVM    := build/release/tests/test_ptwalk_kvm
+PTWALK_IN_LAB := tools/quire-lab --host amd-npt --timeout 500 --file $(PTWALK_KVM) -- \
+	env CMOCKA_MESSAGE_OUTPUT=TAP $(PTWALK_KVM)
+
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
@@ -152,7 +157,7 @@ check: ## install what is missing, build, and pass the tests
 		tests/sim.sh tests/top.sh \
 		"QUIRE=build/asan/quire tests/cli.sh" \
 		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh" \
-		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt"
+		"tests/lab.sh amd-npt" "tests/guests-in-lab.sh amd-npt" "$(PTWALK_IN_LAB)"
 
 check-lab: ## run the guests in all four emulated hosts
 	$(Q)tools/install-deps build lab
