@@ -323,7 +323,7 @@ static void without_paging(void **state)
 	assert_true(r.writable && r.user && r.executable);
 }
 
-/* Error codes that were read off the manual, not worked out. */
+/* Error codes by hand: one rule of the access rights each, and what comes of two at once. */
 static void error_codes(void **state)
 {
 	const u64 wp = PTWALK_CR0_WP, smep = PTWALK_CR4_SMEP, smap = PTWALK_CR4_SMAP;
