@@ -244,13 +244,14 @@ move()
 # those who move it.
 part_moves()
 {
+	work=120 # seconds
 	case $host in
-	intel-*) ways="pre-copy post-copy" ;;
+	intel-*) ways="pre-copy post-copy" work=200 ;;
 	amd-npt) ways="hand-over post-copy" ;; # in make check: the others have all
 	*) ways="pre-copy pre-copy-tcp hand-over hybrid post-copy" ;;
 	esac
 	rm -f /tmp/said
-	linux quire.run=job=access,size=16M,write=40,rate=1,status=500,time=$((120 * slow)) --name hop0 \
+	linux quire.run=job=access,size=16M,write=40,rate=1,status=500,time=$work --name hop0 \
 		</dev/null >/tmp/hop0 2>&1 &
 	pid=$!
 	wait_for 'linux: status' /tmp/hop0
