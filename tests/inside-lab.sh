@@ -174,11 +174,11 @@ part_checkpoints()
 		;;
 	*)
 		saved "microguest: checkpointed twice" 'micro: fill' \
-			micro --append "job=access pattern=zipf size=16M write=40 time=20"
+			micro --append "job=access pattern=zipf size=16M write=40 time=15"
 		;;
 	esac
 	saved "Linux: checkpointed twice" 'linux: fill' \
-		linux quire.run=job=access,size=16M,write=40,time=$((30 * slow))
+		linux quire.run=job=access,size=16M,write=40,time=$((20 * slow))
 }
 
 # A shell, saved after it was told something, answers when it is restored; its clock is the host's if
@@ -244,7 +244,7 @@ move()
 # those who move it.
 part_moves()
 {
-	work=120 # seconds
+	work=80 # seconds
 	case $host in
 	intel-*) ways="pre-copy post-copy" work=200 ;;
 	amd-npt) ways="hand-over post-copy" ;; # in make check: the others have all
