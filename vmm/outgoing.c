@@ -139,7 +139,8 @@ static int early_state(struct outgoing *o, struct err *err)
 
 	vm_freeze(o->cfg.vm);
 	ret = state_save(o->cfg.vm, &o->state, err);
-	first_pages(o->cfg.vm, o->first);
+	if (o->can_post)
+		first_pages(o->cfg.vm, o->first);
 	vm_thaw(o->cfg.vm);
 	return ret;
 }
