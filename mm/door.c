@@ -109,7 +109,7 @@ static void note_written(struct mem *m, gpa_t start, u64 len)
 
 int mem_take_written(struct mem *m, u64 *pages)
 {
-	u64 words = (space_size(m->space) >> PAGE_SHIFT) / 64;
+	u32 words = (u32)(space_size(m->space) >> PAGE_SHIFT) / 64;
 	int ret = 0;
 
 	pthread_mutex_lock(&m->lock);
@@ -117,9 +117,9 @@ int mem_take_written(struct mem *m, u64 *pages)
 		m->written = calloc(words, sizeof(u64));
 	if (!m->written)
 		ret = -ENOMEM;
-	for (u64 i = 0; i < words && !ret; i++) {
-		pages[i] |= m->written[i];
-		m->written[i] = 0;
+	if (!ret) {
+		page_set_add(pages, m->written, words);
+		memset(m->written, 0, words * sizeof(u64));
 	}
 	pthread_mutex_unlock(&m->lock);
 	return ret;

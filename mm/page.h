@@ -163,6 +163,25 @@ static inline u64 page_set_count(const u64 *set, u32 words)
 	return n;
 }
 
+/* What is in another set of that size: add it to a set, remove it from one, keep nothing else. */
+static inline void page_set_add(u64 *to, const u64 *of, u32 words)
+{
+	for (u32 i = 0; i < words; i++)
+		to[i] |= of[i];
+}
+
+static inline void page_set_remove(u64 *from, const u64 *of, u32 words)
+{
+	for (u32 i = 0; i < words; i++)
+		from[i] &= ~of[i];
+}
+
+static inline void page_set_keep(u64 *in, const u64 *of, u32 words)
+{
+	for (u32 i = 0; i < words; i++)
+		in[i] &= of[i];
+}
+
 /* Leave in the set no more than its first @most. */
 static inline void page_set_cut(u64 *set, u32 words, u64 most)
 {

@@ -450,8 +450,7 @@ int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct e
 	ret = remote_prepare(r, mem, err);
 	if (ret)
 		return ret;
-	for (u32 i = 0; i < nr_words(r); i++)
-		r->came[i] &= missing[i];
+	page_set_keep(r->came, missing, nr_words(r));
 	put_forget(mem, r->came);
 	memset(r->came, 0, nr_words(r) * sizeof(r->came[0]));
 	r->mem = mem;

@@ -65,8 +65,7 @@ static int spell(struct outgoing *o, u64 most, u64 *left, struct err *err)
 	if (!ret) {
 		memcpy(o->todo, o->dirty, o->words * sizeof(u64));
 		page_set_cut(o->todo, o->words, most);
-		for (u32 i = 0; i < o->words; i++)
-			o->dirty[i] &= ~o->todo[i];
+		page_set_remove(o->dirty, o->todo, o->words);
 		ret = outgoing_send_round(o, err);
 	}
 	vm_thaw(o->cfg.vm);
@@ -85,8 +84,7 @@ int outgoing_watch(struct outgoing *o, u64 *left, bool *fast, struct err *err)
 	usleep(WATCH_NS / 1000);
 	ret = outgoing_harvest(o, o->todo, err);
 	*fast = page_set_count(o->todo, o->words) * page_ns(o) > WATCH_NS / 3;
-	for (u32 i = 0; i < o->words; i++)
-		o->dirty[i] |= o->todo[i];
+	page_set_add(o->dirty, o->todo, o->words);
 	*left = page_set_count(o->dirty, o->words);
 	return ret;
 }

@@ -28,10 +28,9 @@
 /* o->todo has what is in both o->dirty and @pages, which is no more to be sent otherwise. */
 static void take(struct outgoing *o, const u64 *pages)
 {
-	for (u32 i = 0; i < o->words; i++) {
-		o->todo[i] = o->dirty[i] & pages[i];
-		o->dirty[i] &= ~pages[i];
-	}
+	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
+	page_set_keep(o->todo, pages, o->words);
+	page_set_remove(o->dirty, o->todo, o->words);
 }
 
 /*
@@ -60,8 +59,7 @@ int outgoing_tell_missing(struct outgoing *o, struct err *err)
 	ret = outgoing_harvest(o, o->first, err);
 	if (ret)
 		return ret;
-	for (u32 i = 0; i < o->words; i++)
-		o->dirty[i] |= o->first[i];
+	page_set_add(o->dirty, o->first, o->words);
 	page_set_cut(o->first, o->words, MAX_FRESH);
 	first_pages(o->cfg.vm, o->first);
 	take(o, o->first);

@@ -45,8 +45,8 @@ int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err)
 	int ret = dirty_harvest(o->cfg.vm, pages, err);
 
 	/* more than what is new may be noted: a checkpoint then saves a page too many */
-	for (u32 i = 0; also && i < o->words; i++)
-		also[i] |= pages[i];
+	if (also)
+		page_set_add(also, pages, o->words);
 	return ret;
 }
 

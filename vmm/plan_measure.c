@@ -70,8 +70,8 @@ static int harvest(struct measuring *m)
 
 	memset(m->slice, 0, m->words * sizeof(u64));
 	ret = dirty_harvest(m->order->vm, m->slice, m->err);
-	for (u32 i = 0; also && i < m->words; i++)
-		also[i] |= m->slice[i];
+	if (also)
+		page_set_add(also, m->slice, m->words);
 	return ret;
 }
 
@@ -87,8 +87,7 @@ static int watch(struct measuring *m)
 		ret = nap_until(m, since + (u64)slices_ms[i] * 1000000);
 		if (!ret)
 			ret = harvest(m);
-		for (u32 w = 0; w < m->words; w++)
-			m->all[w] |= m->slice[w];
+		page_set_add(m->all, m->slice, m->words);
 		written += page_set_count(m->slice, m->words);
 		m->in->curve[i] = (struct plan_point){
 			.ns = now_ns() - since,
