@@ -29,11 +29,6 @@
 /* It runs for as long as it stood still; less where it writes more meanwhile than went. */
 #define MIN_RUN_NS ((u64)200000)
 
-static u64 page_ns(const struct outgoing *o)
-{
-	return (u64)MAX(o->bytes_per_page * 1e9 / MAX(o->rate, 1.0), 1.0);
-}
-
 static u64 spell_ns(const struct outgoing *o)
 {
 	return MIN(o->cfg.params.downtime_ns / 4, SPELL_NS);
@@ -83,7 +78,7 @@ int outgoing_watch(struct outgoing *o, u64 *left, bool *fast, struct err *err)
 	memset(o->todo, 0, o->words * sizeof(u64));
 	usleep(WATCH_NS / 1000);
 	ret = outgoing_harvest(o, o->todo, err);
-	*fast = page_set_count(o->todo, o->words) * page_ns(o) > WATCH_NS / 3;
+	*fast = outgoing_pages_ns(o, page_set_count(o->todo, o->words)) > WATCH_NS / 3;
 	page_set_add(o->dirty, o->todo, o->words);
 	*left = page_set_count(o->dirty, o->words);
 	return ret;
@@ -94,9 +89,9 @@ int outgoing_glide(struct outgoing *o, u64 *left, struct err *err)
 	u64 budget = spell_ns(o), run = budget, before;
 	int ret = 0;
 
-	for (u32 i = 0; i < MAX_SPELLS && !ret && *left * page_ns(o) > budget / 2; i++) {
+	for (u32 i = 0; i < MAX_SPELLS && !ret && outgoing_pages_ns(o, *left) > budget / 2; i++) {
 		before = *left;
-		ret = spell(o, budget / page_ns(o), left, err);
+		ret = spell(o, budget / MAX(outgoing_pages_ns(o, 1), 1), left, err);
 		if (!ret && outgoing_is_cancelled(o))
 			ret = err_set(err, -ECANCELED, "cancelled");
 		if (*left >= before && run == MIN_RUN_NS)
@@ -106,6 +101,6 @@ int outgoing_glide(struct outgoing *o, u64 *left, struct err *err)
 		usleep((useconds_t)(run / 1000));
 	}
 	/* whatever is done, it writes more than goes: not again */
-	o->near = *left * page_ns(o) <= budget / 2;
+	o->near = outgoing_pages_ns(o, *left) <= budget / 2;
 	return ret;
 }

@@ -126,6 +126,9 @@ int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err);
 /* Send what is in o->todo, and learn from it what the connection takes. */
 int outgoing_send_round(struct outgoing *o, struct err *err);
 
+/* How long so many pages would take, by what was learned. 0: nothing was yet. */
+u64 outgoing_pages_ns(const struct outgoing *o, u64 pages);
+
 /* Whether it is to go over to post-copy, as was asked for or decided. */
 bool outgoing_wants_postcopy(struct outgoing *o);
 

@@ -72,11 +72,14 @@ int outgoing_send_round(struct outgoing *o, struct err *err)
 	return 0;
 }
 
+u64 outgoing_pages_ns(const struct outgoing *o, u64 pages)
+{
+	return (u64)((double)pages * o->bytes_per_page * 1e9 / MAX(o->rate, 1.0));
+}
+
 static u64 expected_ns(const struct outgoing *o, u64 pages)
 {
-	if (!o->rate)
-		return FIXED_NS;
-	return FIXED_NS + (u64)((double)pages * o->bytes_per_page * 1e9 / o->rate);
+	return FIXED_NS + outgoing_pages_ns(o, pages);
 }
 
 static void note_round(struct outgoing *o, u32 round, u64 dirty, u64 ns)
