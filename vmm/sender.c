@@ -317,6 +317,7 @@ int sender_create(struct sender **out, const struct sender_config *cfg, struct e
 int sender_add(struct sender *s, struct wire *w, struct err *err)
 {
 	const struct batch_config cfg = {.nr_pages = s->cfg.nr_pages, .delta_bytes = DELTA_BYTES};
+	const enum batch_effort effort = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST;
 	struct stream *st = &s->streams[s->nr_streams];
 	int ret;
 
@@ -325,11 +326,11 @@ int sender_add(struct sender *s, struct wire *w, struct err *err)
 		.sender = s,
 		.wire = w,
 		.index = s->nr_streams,
-		.trial = {.effort = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST,
-			  .best = s->cfg.bandwidth ? BATCH_PACK : BATCH_FAST,
+		.trial = {.effort = effort,
+			  .best = effort,
 			  .lag = START,
 			  .wait = FIRST_TRIAL,
-			  .left = s->cfg.bandwidth ? FIRST_TRIAL : 0},
+			  .left = effort == BATCH_PACK ? FIRST_TRIAL : 0},
 	};
 	atomic_init(&st->prefer, NO_CHUNK);
 	ret = batch_encoder_create(&st->encoder, &cfg, err);
