@@ -6,7 +6,6 @@
  */
 #include "tests/test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,22 +15,11 @@
 
 #include "mm/batch.h"
 #include "mm/wire_impl.h"
+#include "tests/descriptors.h"
 #include "tests/incoming_fixture.h"
 #include "tests/mem_fixture.h"
 #include "tests/state_fixture.h"
 #include "vmm/vm.h"
-
-static unsigned int nr_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* ---- Before anybody has come ---- */
 
@@ -127,7 +115,7 @@ static void descriptors_are_not_kept(void **state)
 {
 	const struct migrate_hello hello = source_hello(MIGRATE_STREAM);
 	struct incoming *in = incoming_open(NULL);
-	unsigned int before = nr_descriptors(), after = 0;
+	u32 before = nr_descriptors(), after = 0;
 
 	(void)state;
 	for (int i = 0; i < 100; i++) {
@@ -153,7 +141,7 @@ static void probes_come_and_go(void **state)
 {
 	struct migrate_hello hello = source_hello(MIGRATE_PROBE);
 	struct incoming *in = incoming_open(NULL);
-	unsigned int before = nr_descriptors(), after;
+	u32 before = nr_descriptors(), after;
 	struct wire_message msg;
 	struct wire *w;
 

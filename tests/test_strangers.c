@@ -6,7 +6,6 @@
  */
 #include "tests/test.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,23 +16,12 @@
 
 #include "mm/clock.h"
 #include "mm/wire_impl.h"
+#include "tests/descriptors.h"
 #include "tests/incoming_fixture.h"
 #include "vmm/vm.h"
 
 /* ms: what is not to wait takes a few, and so long on a busy host; to wait was 10 s. */
 #define NO_TIME 2000
-
-static unsigned int nr_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(dir);
-	while (readdir(dir))
-		n++;
-	closedir(dir);
-	return n;
-}
 
 /* ---- A crowd ---- */
 
@@ -259,7 +247,7 @@ static void nor_is_the_end_held_up(void **state)
 /* Whatever they did, they are forgotten. */
 static void nothing_is_kept_of_them(void **state)
 {
-	unsigned int before = nr_descriptors();
+	u32 before = nr_descriptors();
 	struct crowd crowd;
 
 	for (u32 i = 0; i < NR_WORDS * 2; i++) {

@@ -10,10 +10,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "mm/clock.h"
+#include "tests/descriptors.h"
 #include "tests/wire_fixture.h"
 
 /* ---- Strangers ---- */
@@ -372,17 +372,6 @@ static void test_pieces(void **state)
 }
 
 /* ---- Descriptors ---- */
-
-static u32 nr_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	u32 nr = 0;
-
-	while (readdir(d))
-		nr++;
-	closedir(d);
-	return nr;
-}
 
 static void test_descriptors(void **state)
 {
