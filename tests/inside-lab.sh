@@ -181,16 +181,22 @@ part_checkpoints()
 		linux quire.run=job=access,size=16M,write=40,time=$((20 * slow))
 }
 
-# A shell, saved after it was told something, answers when it is restored; its clock is the host's if
-# it is to jump, and that of the checkpoint if it is to continue.
-# shellcheck disable=SC2016 # the guest expands it
-part_shells()
+# Linux with a shell that has been told something. Sets $pid.
+told_shell()
 {
 	linux "" --name shell </tmp/keys >/tmp/out 2>&1 &
 	pid=$!
 	wait_for 'init reached' /tmp/out && sleep 2
 	echo 'told=forty-two' >/tmp/keys
 	sleep $((3 * slow))
+}
+
+# A shell, saved after it was told something, answers when it is restored; its clock is the host's if
+# it is to jump, and that of the checkpoint if it is to continue.
+# shellcheck disable=SC2016 # the guest expands it
+part_shells()
+{
+	told_shell
 	rm -rf /tmp/image
 	$quire checkpoint shell /tmp/image >>/tmp/out 2>&1
 	then=$(date +%s)
@@ -293,11 +299,8 @@ part_moves()
 # shellcheck disable=SC2016 # the guest expands it
 part_moved_shell()
 {
-	linux "" --name shell </tmp/keys >/tmp/out 2>&1 &
-	last=$!
-	wait_for 'init reached' /tmp/out && sleep 2
-	echo 'told=forty-two' >/tmp/keys
-	sleep $((3 * slow))
+	told_shell
+	last=$pid
 	receive moved tcp:127.0.0.1:4713 /tmp/keys
 	if move shell $last tcp:127.0.0.1:4713; then
 		echo 'echo $told at $(date +%s)' >/tmp/keys
