@@ -7,15 +7,14 @@
 #include "tests/test.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "mm/clock.h"
 #include "tests/state_fixture.h"
+#include "tests/vm_fixture.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -25,104 +24,10 @@
 /* Far more than it gets done before it is stopped, and less than it takes patience for. */
 #define JOB "job=verify size=8M passes=4000"
 
-struct guest {
-	struct vm *vm;
-	struct vm_host host;
-	sem_t ended;
-	char out[2048]; /* what it printed; written by vCPU threads, one at a time */
-	size_t len;
-};
-
-static void ended(void *opaque)
+static void make(struct runner *g, unsigned int nr_cpus, u64 memory, const char *append)
 {
-	sem_post(&((struct guest *)opaque)->ended);
-}
-
-static void serial_out(void *opaque, u8 byte)
-{
-	struct guest *g = opaque;
-
-	if (g->len < sizeof(g->out) - 1)
-		g->out[g->len++] = (char)byte;
-}
-
-static void nothing(void *opaque)
-{
-	(void)opaque;
-}
-
-static bool never(void *opaque)
-{
-	(void)opaque;
-	return false;
-}
-
-static void print(void *opaque, const char *text)
-{
-	(void)opaque;
-	fprintf(stderr, "%s\n", text);
-}
-
-static void no_memory_event(void *opaque, const struct mem_event *event)
-{
-	(void)opaque;
-	(void)event;
-}
-
-static const char *micro(void)
-{
-	const char *path = getenv("MICRO");
-
-	return path ? path : "build/guest/micro.elf";
-}
-
-static int can_run(void **state)
-{
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-
-	(void)state;
-	if (fd >= 0)
-		close(fd);
-	vcpu_init_signal();
-	return fd < 0 || access(micro(), R_OK) ? -1 : 0;
-}
-
-static void make(struct guest *g, unsigned int nr_cpus, u64 memory, const char *append)
-{
-	const struct vm_config cfg = {
-		.kernel = micro(),
-		.append = append,
-		.memory = memory,
-		.nr_cpus = nr_cpus,
-		.backing = SPACE_ANON,
-	};
-	struct err err = {""};
-
-	if (can_run(NULL)) {
-		print_message("/dev/kvm or %s cannot be opened\n", micro());
-		skip();
-	}
-	*g = (struct guest){
-		.host =
-			{
-				.opaque = g,
-				.ended = ended,
-				.serial_out = serial_out,
-				.serial_ready = nothing,
-				.congested = never,
-				.log = print,
-				.memory_event = no_memory_event,
-			},
-	};
-	sem_init(&g->ended, 0, 0);
-	if (vm_create(&g->vm, &cfg, &g->host, &err))
-		fail_msg("%s", err.text);
-}
-
-static void destroy(struct guest *g)
-{
-	vm_destroy(g->vm);
-	sem_destroy(&g->ended);
+	runner_need_kvm();
+	runner_make_plain(g, memory, nr_cpus, append);
 }
 
 static void sleep_ms(unsigned int ms)
@@ -132,16 +37,8 @@ static void sleep_ms(unsigned int ms)
 	nanosleep(&t, NULL);
 }
 
-static u64 now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
-
 /* Run it until it has filled its memory and checks it, then stop it. */
-static void run_into_work(struct guest *g)
+static void run_into_work(struct runner *g)
 {
 	struct err err = {""};
 
@@ -156,23 +53,23 @@ static void run_into_work(struct guest *g)
 	assert_false(vm_ended(g->vm, NULL));
 }
 
-static void expect_pass(struct guest *g)
+static void expect_pass(struct runner *g)
 {
-	struct timespec until;
+	u64 until = now_ns() + (u64)60 * 1000000000;
 	struct vm_end end;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 60;
-	if (sem_timedwait(&g->ended, &until))
-		fail_msg("it does not end; its output: %s", g->out);
-	assert_true(vm_ended(g->vm, &end));
+	while (!vm_ended(g->vm, &end)) {
+		if (now_ns() > until)
+			fail_msg("it does not end; its output: %s", g->out);
+		sleep_ms(1);
+	}
 	vm_pause(g->vm);
 	if (end.status)
 		fail_msg("status %d: %s; its output: %s", end.status, end.why.text, g->out);
 	assert_non_null(strstr(g->out, "micro: pass"));
 }
 
-static void save(struct guest *g, struct state_buf *buf)
+static void save(struct runner *g, struct state_buf *buf)
 {
 	struct err err = {""};
 
@@ -180,7 +77,7 @@ static void save(struct guest *g, struct state_buf *buf)
 		fail_msg("%s", err.text);
 }
 
-static void load(struct guest *g, const struct state_buf *buf, enum state_clock clock)
+static void load(struct runner *g, const struct state_buf *buf, enum state_clock clock)
 {
 	struct err err = {""};
 
@@ -188,7 +85,7 @@ static void load(struct guest *g, const struct state_buf *buf, enum state_clock 
 		fail_msg("%s", err.text);
 }
 
-static void copy_memory(u8 *copy, struct guest *g, bool back)
+static void copy_memory(u8 *copy, struct runner *g, bool back)
 {
 	for (unsigned int i = 0; i < space_nr_slots(g->vm->space); i++) {
 		const struct space_slot *s = space_slot(g->vm->space, i);
@@ -202,7 +99,7 @@ static void copy_memory(u8 *copy, struct guest *g, bool back)
 	}
 }
 
-static u64 tsc_of(struct guest *g, unsigned int cpu)
+static u64 tsc_of(struct runner *g, unsigned int cpu)
 {
 	struct {
 		struct kvm_msrs head;
@@ -213,7 +110,7 @@ static u64 tsc_of(struct guest *g, unsigned int cpu)
 	return m.entry.data;
 }
 
-static u64 clock_of(struct guest *g)
+static u64 clock_of(struct runner *g)
 {
 	struct kvm_clock_data clock = {0};
 
@@ -233,7 +130,7 @@ static void move(unsigned int nr_cpus)
 {
 	struct state_buf buf = {NULL, 0, 0};
 	u8 *copy;
-	struct guest from, to;
+	struct runner from, to;
 	char append[80];
 
 	snprintf(append, sizeof(append), JOB " cpus=%u", nr_cpus);
@@ -244,7 +141,7 @@ static void move(unsigned int nr_cpus)
 	copy_memory(copy, &from, false);
 	vm_thaw(from.vm);
 	expect_pass(&from); /* saving does it no harm */
-	destroy(&from);
+	runner_destroy(&from);
 
 	make(&to, nr_cpus, MEMORY, "job=none");
 	copy_memory(copy, &to, true);
@@ -253,7 +150,7 @@ static void move(unsigned int nr_cpus)
 	expect_pass(&to);
 	assert_non_null(strstr(to.out, "micro: verify 8192000 pages"));
 	assert_null(strstr(to.out, "micro: fill")); /* that was before */
-	destroy(&to);
+	runner_destroy(&to);
 	free(copy);
 	free(buf.data);
 }
@@ -275,7 +172,7 @@ static void one_that_never_ran_moves(void **state)
 {
 	struct state_buf buf = {NULL, 0, 0};
 	u8 *copy;
-	struct guest from, to;
+	struct runner from, to;
 
 	(void)state;
 	make(&from, 2, MEMORY, "job=verify size=4M cpus=2");
@@ -290,8 +187,8 @@ static void one_that_never_ran_moves(void **state)
 	assert_non_null(strstr(to.out, "micro: verify 1024 pages"));
 	assert_int_equal(vm_start(from.vm, VM_RUN, NULL), 0);
 	expect_pass(&from);
-	destroy(&to);
-	destroy(&from);
+	runner_destroy(&to);
+	runner_destroy(&from);
 	free(copy);
 	free(buf.data);
 }
@@ -301,7 +198,7 @@ static void one_goes_back(void **state)
 {
 	struct state_buf buf = {NULL, 0, 0};
 	u8 *copy;
-	struct guest g;
+	struct runner g;
 	u64 tsc[2], khz;
 
 	(void)state;
@@ -331,7 +228,7 @@ static void one_goes_back(void **state)
 	}
 	vm_thaw(g.vm);
 	expect_pass(&g);
-	destroy(&g);
+	runner_destroy(&g);
 	free(copy);
 	free(buf.data);
 }
@@ -381,7 +278,7 @@ static void compare(const struct state_buf *a, const struct state_buf *b)
 static void saved_twice_it_is_the_same(void **state)
 {
 	struct state_buf a = {NULL, 0, 0}, b = {NULL, 0, 0};
-	struct guest g, to;
+	struct runner g, to;
 
 	(void)state;
 	make(&g, 2, MEMORY, JOB " cpus=2");
@@ -396,8 +293,8 @@ static void saved_twice_it_is_the_same(void **state)
 	save(&to, &b);
 	compare(&a, &b);
 	vm_thaw(g.vm);
-	destroy(&to);
-	destroy(&g);
+	runner_destroy(&to);
+	runner_destroy(&g);
 	free(a.data);
 	free(b.data);
 }
@@ -414,7 +311,7 @@ static void saving_is_quick(void **state)
 	struct state_buf buf = {NULL, 0, 0};
 	u64 took[101];
 	u8 *first;
-	struct guest g;
+	struct runner g;
 
 	(void)state;
 	make(&g, 1, MEMORY, JOB);
@@ -434,7 +331,7 @@ static void saving_is_quick(void **state)
 	assert_ptr_equal(buf.data, first); /* without new memory */
 	assert_true(took[0] < 20000000);
 	vm_thaw(g.vm);
-	destroy(&g);
+	runner_destroy(&g);
 	free(buf.data);
 }
 
@@ -444,7 +341,7 @@ static void clocks_go_on(void **state)
 {
 	const u64 away = 600, slack = 300; /* ms */
 	struct state_buf buf = {NULL, 0, 0};
-	struct guest g, to;
+	struct runner g, to;
 	u64 clock, tsc, khz, passed;
 
 	(void)state;
@@ -455,7 +352,7 @@ static void clocks_go_on(void **state)
 	khz = vcpu_tsc_khz(g.vm->vcpus[0]);
 	save(&g, &buf);
 	vm_thaw(g.vm);
-	destroy(&g);
+	runner_destroy(&g);
 	sleep_ms((unsigned int)away);
 
 	make(&to, 1, MEMORY, "job=none");
@@ -471,13 +368,14 @@ static void clocks_go_on(void **state)
 	assert_in_range(passed, away, away + 5000);
 	passed = (tsc_of(&to, 0) - tsc) / khz;
 	assert_in_range(passed, away, away + 5000);
-	destroy(&to);
+	runner_destroy(&to);
 	free(buf.data);
 }
 
 /* ---- What is refused ---- */
 
-static void expect_refusal(struct guest *g, const struct state_buf *buf, int ret, const char *words)
+static void expect_refusal(struct runner *g, const struct state_buf *buf, int ret,
+			   const char *words)
 {
 	struct err err = {""};
 
@@ -489,7 +387,7 @@ static void expect_refusal(struct guest *g, const struct state_buf *buf, int ret
 static void another_shape_is_refused(void **state)
 {
 	struct state_buf buf = {NULL, 0, 0};
-	struct guest g, cpus, memory;
+	struct runner g, cpus, memory;
 
 	(void)state;
 	make(&g, 1, MEMORY, "job=none");
@@ -499,9 +397,9 @@ static void another_shape_is_refused(void **state)
 	make(&memory, 1, 2 * MEMORY, "job=none");
 	expect_refusal(&memory, &buf, -EINVAL, "another shape");
 	load(&g, &buf, STATE_CLOCK_CONTINUE);
-	destroy(&memory);
-	destroy(&cpus);
-	destroy(&g);
+	runner_destroy(&memory);
+	runner_destroy(&cpus);
+	runner_destroy(&g);
 	free(buf.data);
 }
 
@@ -518,7 +416,7 @@ static void what_kvm_refuses(void **state)
 	const u32 index = 0x12345;
 	struct state_buf buf = {NULL, 0, 0};
 	struct kvm_msrs *msrs;
-	struct guest g;
+	struct runner g;
 
 	(void)state;
 	make(&g, 1, MEMORY, "job=none");
@@ -544,7 +442,7 @@ static void what_kvm_refuses(void **state)
 	inside(&buf, STATE_DEVICE)[-8]++; /* its version */
 	state_end(&buf);
 	expect_refusal(&g, &buf, -EOPNOTSUPP, "version 2 of device");
-	destroy(&g);
+	runner_destroy(&g);
 	free(buf.data);
 }
 
@@ -552,7 +450,7 @@ static void this_host_can_run_it(void **state)
 {
 	struct state_buf buf = {NULL, 0, 0};
 	struct state_shape shape;
-	struct guest g;
+	struct runner g;
 	struct err err = {""};
 
 	(void)state;
@@ -567,7 +465,7 @@ static void this_host_can_run_it(void **state)
 	shape.kvm = shape.kvm == KVM_PVM ? KVM_INTEL : KVM_PVM;
 	assert_int_equal(state_check_host(&shape, g.vm->kvm_fd, &err), -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "another kind of KVM"));
-	destroy(&g);
+	runner_destroy(&g);
 	free(buf.data);
 }
 

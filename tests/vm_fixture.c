@@ -82,20 +82,31 @@ static int make(struct runner *r, const struct vm_config *cfg, struct err *err)
 	return vm_create(&r->vm, cfg, &r->host, err);
 }
 
-void runner_make(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append)
+static void make_micro(struct runner *r, enum space_backing backing, u64 memory,
+		       unsigned int nr_cpus, const char *append)
 {
 	const struct vm_config cfg = {
 		.kernel = micro(),
 		.append = append,
 		.memory = memory,
 		.nr_cpus = nr_cpus,
-		.backing = SPACE_MEMFD,
+		.backing = backing,
 		.mem = {.check = true},
 	};
 	struct err err = {""};
 
 	if (make(r, &cfg, &err))
 		fail_msg("%s", err.text);
+}
+
+void runner_make(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append)
+{
+	make_micro(r, SPACE_MEMFD, memory, nr_cpus, append);
+}
+
+void runner_make_plain(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append)
+{
+	make_micro(r, SPACE_ANON, memory, nr_cpus, append);
 }
 
 int runner_receive(struct runner *r, const struct incoming_guest *guest, struct err *err)

@@ -24,6 +24,9 @@ void runner_need_kvm(void);
 /* With the microguest and its command line; not started. */
 void runner_make(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append);
 
+/* The same without a memory engine: a test may write to the guest's memory as it likes. */
+void runner_make_plain(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append);
+
 /* For the guest that is coming: parked. -errno as the VM has it. */
 int runner_receive(struct runner *r, const struct incoming_guest *guest, struct err *err);
 
