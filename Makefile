@@ -151,8 +151,10 @@ PTWALK_IN_LAB := tools/quire-lab --host amd-npt --timeout 500 --file $(PTWALK_KV
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
-	$(Q)tests/run --limit 900 --beside "tests/lab.sh amd-npt" --beside "tests/guests-in-lab.sh amd-npt" \
-		--beside "$(PTWALK_IN_LAB)" tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
+	$(Q)tests/run --limit 900 --beside "tests/lab.sh amd-npt" \
+		--beside "tests/guests-in-lab.sh amd-npt" \
+		--beside "$(PTWALK_IN_LAB)" \
+		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
 		tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/migrate.sh tests/plan.sh tests/netns.sh \
 		tests/sim.sh tests/top.sh \
