@@ -133,3 +133,29 @@ int mem_write(struct mem *m, gpa_t start, const void *data, u64 len)
 		return space_write(m->space, start, data, len);
 	return access_all(m, start, (u8 *)(uintptr_t)data, len, true);
 }
+
+int mem_cmpxchg(struct mem *m, gpa_t at, u64 *expected, u64 value)
+{
+	u64 no, *word;
+	u8 *page;
+	int ret = 0;
+
+	if (at.v % sizeof(*word) || !space_page_of(m->space, at, sizeof(*word), &no))
+		return -EFAULT;
+	note_written(m, at, sizeof(*word));
+	if (!atomic_load(&m->armed)) {
+		page = (u8 *)(uintptr_t)space_page(m->space, no);
+		word = (u64 *)(page + at.v % PAGE_SIZE);
+		return !__atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
+						    __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_lock(&m->lock);
+	ret = hold(m, (page_no)no, true, &page);
+	if (!ret) {
+		word = (u64 *)(page + at.v % PAGE_SIZE);
+		ret = !__atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return ret;
+}

@@ -197,6 +197,12 @@ int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
 int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
 
 /*
+ * Compare-and-exchange of an aligned word of 8 bytes, which the guest may be changing itself.
+ * 0: done; 1: *@expected now says what is there; -errno.
+ */
+int mem_cmpxchg(struct mem *mem, gpa_t at, u64 *expected, u64 value);
+
+/*
  * Replace the contents of whole pages, by their numbers in the file, with what lies @stride bytes
  * apart; not noted as written, and nothing is fetched for it. For rolling a guest back, and for one
  * that arrives. -EINVAL: no such page; -ENOMEM. Under a limit it makes room as a fault does, and
