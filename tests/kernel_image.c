@@ -57,6 +57,42 @@ struct elf_recipe elf_recipe_plain(void)
 	};
 }
 
+void elf_recipe_note(struct elf_recipe *r, u32 type, u64 value, u32 len)
+{
+	u32 i = 0;
+
+	while (i < r->nr_xen && r->xen[i].type != type)
+		i++;
+	if (i == ARRAY_SIZE(r->xen) || len > sizeof(value))
+		abort();
+	r->nr_xen += i == r->nr_xen;
+	r->xen[i].type = type;
+	r->xen[i].len = len;
+	r->xen[i].value = value;
+	r->xen[i].text = NULL;
+	if (!len)
+		r->xen[i] = r->xen[--r->nr_xen];
+}
+
+struct elf_recipe elf_recipe_pv(void)
+{
+	static const char features[] = "!writable_page_tables|pae_pgdir_above_4gb";
+	struct elf_recipe r = elf_recipe_plain();
+
+	r.linux = true;
+	elf_recipe_note(&r, 3, ELF_RECIPE_PV_BASE, 8);
+	elf_recipe_note(&r, 15, ELF_RECIPE_PV_P2M, 8);
+	elf_recipe_note(&r, 1, ELF_RECIPE_PV_BASE + r.entry + 5, 8);
+	elf_recipe_note(&r, 10, 0, 4);
+	r.xen[3].len = sizeof(features) - 1;
+	r.xen[3].text = features;
+	elf_recipe_note(&r, 17, 0x8801, 4);
+	elf_recipe_note(&r, 16, 1, 4);
+	elf_recipe_note(&r, 12, 0xffff800000000000, 8);
+	elf_recipe_note(&r, 4, 0, 8);
+	return r;
+}
+
 static size_t put_note(u8 *to, const struct elf_recipe *r, u32 type, const void *desc, u32 len)
 {
 	Elf64_Nhdr nh = {.n_namesz = 4, .n_descsz = len, .n_type = type};
@@ -73,12 +109,18 @@ static size_t put_notes(u8 *to, const struct elf_recipe *r)
 	u64 entry = r->entry;
 	size_t len = 0;
 
-	if (r->notes == NOTES_NONE && !r->linux)
+	if (r->notes == NOTES_NONE && !r->linux && !r->nr_xen)
 		return 0;
 	len += put_note(to, r, 6, "other", 6);
 	memcpy(to + sizeof(Elf64_Nhdr), "GNU", 4);
 	if (r->linux)
 		len += put_note(to + len, r, 6, "linux", 6);
+	for (u32 i = 0; i < r->nr_xen; i++) {
+		const void *desc = &r->xen[i].value;
+
+		desc = r->xen[i].text ? r->xen[i].text : desc;
+		len += put_note(to + len, r, r->xen[i].type, desc, r->xen[i].len);
+	}
 	if (r->notes != NOTES_NONE)
 		len += put_note(to + len, r, 18, &entry, r->notes == NOTES_PVH32 ? 4 : 8);
 	return len;
@@ -86,7 +128,7 @@ static size_t put_notes(u8 *to, const struct elf_recipe *r)
 
 struct image elf_image(const struct elf_recipe *r)
 {
-	u8 notes[128];
+	u8 notes[1024];
 	size_t notes_len = put_notes(memset(notes, 0, sizeof(notes)), r);
 	Elf64_Ehdr eh = {
 		.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, r->class, ELFDATA2LSB, EV_CURRENT},

@@ -30,6 +30,13 @@ struct elf_recipe {
 	enum { NOTES_NONE, NOTES_PVH32, NOTES_PVH64 } notes;
 	u32 note_align; /* 4 or 8 */
 	bool linux;	/* with the note that says so */
+	u32 nr_xen;	/* notes of Xen PV, at most 12 */
+	struct {
+		u32 type;
+		u32 len;
+		u64 value;
+		const char *text; /* or NULL: the value */
+	} xen[12];
 	u32 entry;
 	u32 nr_segments; /* at most 4, one behind the other at their offsets */
 	struct {
@@ -41,6 +48,15 @@ struct elf_recipe {
 
 /* Two segments from 2 MiB on, with a bss; PVH entry at 2 MiB. Fits the smallest guest. */
 struct elf_recipe elf_recipe_plain(void);
+
+/* With the notes of Xen PV that Linux has, too: from -2 GiB on, page list at 512 GiB. */
+struct elf_recipe elf_recipe_pv(void);
+
+#define ELF_RECIPE_PV_BASE 0xffffffff80000000
+#define ELF_RECIPE_PV_P2M  0x8000000000
+
+/* Set the Xen note of @type to a number of @len bytes, or drop it: 0. */
+void elf_recipe_note(struct elf_recipe *recipe, u32 type, u64 value, u32 len);
 
 /* Where things are in the file, for those who spoil them. */
 #define ELF_IMAGE_PHDRS sizeof(Elf64_Ehdr) /* segments first, then the notes */

@@ -10,7 +10,8 @@ struct outcome load_bytes(struct space *space, const void *data, size_t len,
 			  const struct extras *extras)
 {
 	struct outcome out = {.code = 0};
-	struct boot_source src = {.append = extras ? extras->append : NULL};
+	struct boot_source src = {.append = extras ? extras->append : NULL,
+				  .paging = extras ? extras->paging : BOOT_PAGING_EPT};
 	struct image_file kernel, initrd;
 	bool with_initrd = extras && extras->initrd;
 

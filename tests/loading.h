@@ -15,6 +15,7 @@ struct extras {
 	const struct image *initrd;
 	const char *append;
 	u64 rsdp;
+	enum boot_paging paging;
 };
 
 struct outcome {

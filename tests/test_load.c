@@ -140,7 +140,8 @@ static void test_extras(void **state)
 	struct image image = elf_image(&recipe);
 	u8 bytes[10000];
 	struct image initrd = {.data = bytes, .len = sizeof(bytes)};
-	struct extras extras = {&initrd, "console=ttyS0 quiet", 0xe0000};
+	struct extras extras = {
+		.initrd = &initrd, .append = "console=ttyS0 quiet", .rsdp = 0xe0000};
 	struct space *space = space_of(SIZE);
 	struct outcome out;
 	u64 info, module;

@@ -13,10 +13,12 @@
 #include "mm/base.h"
 #include "mm/err.h"
 
+#define HOSTFILE_NAME 160
+
 struct hostfile {
 	int fd;
 	u64 size;
-	char name[160]; /* "kernel /boot/vmlinuz": how a sentence about it begins */
+	char name[HOSTFILE_NAME]; /* "kernel /boot/vmlinuz": how a sentence about it begins */
 };
 
 /*

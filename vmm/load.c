@@ -5,11 +5,14 @@
  *
  *   0   boot data  (low RAM)  1 MiB   kernel ....  end     (free)     initrd |  end of slot 0,
  *                                                                           or initrd_limit
+ *
+ * A guest of Xen PV is given everything but the kernel by vmm/pv_build.h, in another order.
  */
 #include "vmm/load.h"
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm/bootparams.h"
@@ -17,10 +20,11 @@
 #include "vmm/load_bzimage.h"
 #include "vmm/load_elf.h"
 #include "vmm/memmap.h"
+#include "vmm/pv_build.h"
 #include "vmm/pvh.h"
 
-static int load_elf(struct space *space, const struct hostfile *file, struct kernel_image *image,
-		    struct err *err)
+static int load_elf(struct space *space, const struct hostfile *file, enum boot_paging paging,
+		    struct kernel_image *image, struct err *err)
 {
 	struct elf_load elf;
 	int ret;
@@ -28,7 +32,7 @@ static int load_elf(struct space *space, const struct hostfile *file, struct ker
 	elf_load_init(&elf, space, file->name);
 	ret = elf_load_file(&elf, file, err);
 	if (!ret)
-		ret = elf_load_finish(&elf, image, err);
+		ret = elf_load_finish(&elf, paging, image, err);
 	if (ret == -ENOENT)
 		return err_set(
 			err, -ENOEXEC,
@@ -38,12 +42,12 @@ static int load_elf(struct space *space, const struct hostfile *file, struct ker
 	return ret;
 }
 
-static int load_kernel(struct space *space, const char *path, struct kernel_image *image,
-		       struct err *err)
+static int load_kernel(struct space *space, const struct boot_source *src,
+		       struct kernel_image *image, struct err *err)
 {
 	u8 head[BZIMAGE_HEAD] = {0};
 	struct hostfile file;
-	int ret = hostfile_open(&file, "kernel", path, err);
+	int ret = hostfile_open(&file, "kernel", src->kernel, err);
 
 	if (ret)
 		return ret;
@@ -51,23 +55,22 @@ static int load_kernel(struct space *space, const char *path, struct kernel_imag
 	if (ret)
 		goto out_close;
 	if (!memcmp(head, ELFMAG, SELFMAG))
-		ret = load_elf(space, &file, image, err);
+		ret = load_elf(space, &file, src->paging, image, err);
 	else if (bzimage_matches(head))
-		ret = bzimage_load(space, &file, image, err);
+		ret = bzimage_load(space, &file, src->paging, image, err);
 	else
 		ret = err_set(
 			err, -ENOEXEC,
 			"%s: is no kernel image (give a bzImage, a vmlinux or another PVH ELF)",
 			file.name);
+	snprintf(image->name, sizeof(image->name), "%s", file.name);
 out_close:
 	hostfile_close(&file);
 	return ret;
 }
 
-static int load_cmdline(struct space *space, const char *append, const struct kernel_image *image,
-			struct boot_parts *parts, struct err *err)
+static int check_cmdline(const char *text, const struct kernel_image *image, struct err *err)
 {
-	const char *text = append ? append : "";
 	u64 len = strlen(text);
 
 	if (len > image->cmdline_max)
@@ -76,8 +79,7 @@ static int load_cmdline(struct space *space, const char *append, const struct ke
 			"command line: has %llu characters and the kernel takes %llu (shorten "
 			"--append)",
 			(unsigned long long)len, (unsigned long long)image->cmdline_max);
-	parts->cmdline = gpa(MEMMAP_BOOT_CMDLINE);
-	return space_write(space, parts->cmdline, text, len + 1);
+	return 0;
 }
 
 /* An initrd of @size bytes has no place: is it the guest's memory, or is there no place at all? */
@@ -126,24 +128,53 @@ out_close:
 	return ret;
 }
 
+static int load_beside(struct space *space, const struct boot_source *src,
+		       const struct kernel_image *image, struct boot_entry *entry, struct err *err)
+{
+	const char *text = src->append ? src->append : "";
+	struct boot_parts parts = {.rsdp = src->rsdp, .cmdline = gpa(MEMMAP_BOOT_CMDLINE)};
+	int ret = space_write(space, parts.cmdline, text, strlen(text) + 1);
+
+	if (!ret)
+		ret = load_initrd(space, src->initrd, image, &parts, err);
+	if (ret)
+		return ret;
+	if (image->mode == BOOT_PVH)
+		entry->info = pvh_write_info(space, &parts);
+	else
+		bootparams_write(space, image, &parts, entry);
+	return 0;
+}
+
+static int load_beside_pv(struct space *space, const struct boot_source *src,
+			  const struct kernel_image *image, struct pv_boot *boot, struct err *err)
+{
+	struct hostfile initrd;
+	int ret;
+
+	if (!src->initrd)
+		return pv_build(space, image, src->append, NULL, boot, err);
+	ret = hostfile_open(&initrd, "initrd", src->initrd, err);
+	if (ret)
+		return ret;
+	ret = pv_build(space, image, src->append, &initrd, boot, err);
+	hostfile_close(&initrd);
+	return ret;
+}
+
 int boot_load(struct space *space, const struct boot_source *src, struct boot_entry *entry,
 	      struct err *err)
 {
-	struct boot_parts parts = {.rsdp = src->rsdp};
 	struct kernel_image image = {0};
 	int ret;
 
-	ret = load_kernel(space, src->kernel, &image, err);
+	ret = load_kernel(space, src, &image, err);
 	if (!ret)
-		ret = load_cmdline(space, src->append, &image, &parts, err);
-	if (!ret)
-		ret = load_initrd(space, src->initrd, &image, &parts, err);
+		ret = check_cmdline(src->append ? src->append : "", &image, err);
 	if (ret)
 		return ret;
 	*entry = (struct boot_entry){.mode = image.mode, .rip = image.entry, .linux = image.linux};
-	if (image.mode == BOOT_PVH)
-		entry->info = pvh_write_info(space, &parts);
-	else
-		bootparams_write(space, &image, &parts, entry);
-	return 0;
+	if (image.mode == BOOT_XEN_PV)
+		return load_beside_pv(space, src, &image, &entry->pv, err);
+	return load_beside(space, src, &image, entry, err);
 }

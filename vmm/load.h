@@ -11,6 +11,10 @@
  *   ELF64 with a Xen PVH note (type 18)  any; entered by PVH
  *   bzImage that unpacks on the host     to such an ELF file (LZ4 legacy, gzip, zstd): likewise
  *   any other bzImage                    of boot protocol 2.12 or later with a 64-bit entry: there
+ *
+ * Where the VMM pages for the guest (enum boot_paging), an ELF64 with a Xen ENTRY note (type 1),
+ * unpacked or not, is entered as a guest of Xen PV, and what vmm/pv_build.h describes is all that
+ * is written beside it.
  */
 #ifndef QUIRE_VMM_LOAD_H
 #define QUIRE_VMM_LOAD_H
@@ -18,26 +22,37 @@
 #include "mm/addr.h"
 #include "mm/err.h"
 #include "mm/space.h"
+#include "vmm/pv_boot.h"
 
 enum boot_mode {
 	BOOT_PVH,    /* 32-bit flat protected mode, paging off, ebx = start_info */
 	BOOT_LONG64, /* long mode, CS/DS of the boot GDT, rsi = boot_params, cr3 = identity map */
+	BOOT_XEN_PV, /* as a Xen PV guest: long mode at CPL 3, rsi = start_info, paging ours */
+};
+
+/* Whose page tables the processor walks, as far as it matters for how a kernel is entered. */
+enum boot_paging {
+	BOOT_PAGING_EPT,	 /* the guest's own: BOOT_PVH or BOOT_LONG64 */
+	BOOT_PAGING_SHADOW,	 /* the VMM's: BOOT_XEN_PV, or the kernel is refused */
+	BOOT_PAGING_AUTO_SHADOW, /* BOOT_XEN_PV if the kernel can, else as with BOOT_PAGING_EPT */
 };
 
 struct boot_entry {
 	enum boot_mode mode;
-	gpa_t rip;
+	gpa_t rip;  /* this and what follows to @gdt: not BOOT_XEN_PV */
 	gpa_t info; /* start_info or boot_params */
 	gpa_t cr3;  /* BOOT_LONG64 only: root of tables that map the first 4 GiB one to one */
 	gpa_t gdt;  /* BOOT_LONG64 only: null, unused, 64-bit code (0x10), data (0x18) */
 	bool linux; /* the image is a Linux kernel: a bzImage, or an ELF whose notes say so */
+	struct pv_boot pv; /* BOOT_XEN_PV only */
 };
 
 struct boot_source {
 	const char *kernel; /* path; never NULL */
 	const char *initrd; /* path or NULL */
 	const char *append; /* kernel command line, or NULL for an empty one */
-	gpa_t rsdp;	    /* ACPI root pointer to pass on; 0 for none */
+	gpa_t rsdp;	    /* ACPI root pointer to pass on; 0 for none; of no use to BOOT_XEN_PV */
+	enum boot_paging paging;
 };
 
 /*

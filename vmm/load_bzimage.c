@@ -28,6 +28,7 @@ _Static_assert(SETUP_HEADER + offsetof(struct setup_header, header) == HEADER_MA
 struct bzimage {
 	struct space *space;
 	const struct hostfile *file;
+	enum boot_paging paging;
 	struct setup_header hdr; /* fields that the file is too old to have are 0 */
 	u64 code_offset;	 /* protected-mode code, to the end of the file */
 	u64 code_len;
@@ -105,7 +106,7 @@ static int load_unpacked(const struct bzimage *b, struct kernel_image *image, st
 	elf_load_init(&elf, b->space, b->file->name);
 	ret = unpack(&src, elf_load_piece, &elf, err);
 	if (!ret)
-		ret = elf_load_finish(&elf, image, err);
+		ret = elf_load_finish(&elf, b->paging, image, err);
 	if (ret)
 		elf_load_undo(&elf);
 	return ret;
@@ -127,6 +128,16 @@ static int check_packed(const struct bzimage *b, struct err *err)
 			       "%s: damaged header: no place for its code (get a new copy)",
 			       b->file->name);
 	return 0;
+}
+
+/* The image's own code, which would unpack the kernel, has no such entry. */
+static int refuse_packed(const struct bzimage *b, struct err *err)
+{
+	return err_set(
+		err, -ENOEXEC,
+		"%s: is packed in a way that shows no Xen PV entry (use --mmu ept, or a kernel "
+		"packed with LZ4, gzip or zstd)",
+		b->file->name);
 }
 
 /*
@@ -167,10 +178,10 @@ static int load_packed(const struct bzimage *b, struct kernel_image *image, stru
 	return 0;
 }
 
-int bzimage_load(struct space *space, const struct hostfile *file, struct kernel_image *image,
-		 struct err *err)
+int bzimage_load(struct space *space, const struct hostfile *file, enum boot_paging paging,
+		 struct kernel_image *image, struct err *err)
 {
-	struct bzimage b = {.space = space, .file = file};
+	struct bzimage b = {.space = space, .file = file, .paging = paging};
 	struct err why = {0}; /* of the first way: of interest only where there is no second */
 	int ret = read_header(&b, err);
 
@@ -179,14 +190,17 @@ int bzimage_load(struct space *space, const struct hostfile *file, struct kernel
 	if (ret)
 		return ret;
 	ret = load_unpacked(&b, image, &why);
-	if (ret == -ENOTSUP || ret == -ENOENT)
+	if (ret == -ENOTSUP && paging == BOOT_PAGING_SHADOW)
+		ret = refuse_packed(&b, err);
+	else if (ret == -ENOTSUP || ret == -ENOENT)
 		ret = load_packed(&b, image, err);
 	else if (ret && err)
 		*err = why;
 	if (ret)
 		return ret;
 	/* A longer one than a page has room for, the kernel may take, but not have from us. */
-	image->cmdline_max = MIN(b.hdr.cmdline_size, CMDLINE_LIMIT);
+	image->cmdline_max = MIN(b.hdr.cmdline_size,
+				 image->mode == BOOT_XEN_PV ? image->cmdline_max : CMDLINE_LIMIT);
 	image->linux = true;
 	return 0;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Loading a Linux bzImage. Its kernel proper is a packed ELF file: where that can be unpacked here
- * and has a PVH entry, the guest starts right there. Otherwise the image's own protected-mode code
- * goes into memory as it is, is entered in long mode, and does the unpacking in the guest.
+ * and has an entry that the guest's paging allows, the guest starts right there. Otherwise the
+ * image's own protected-mode code goes into memory as it is, is entered in long mode, and does the
+ * unpacking in the guest.
  *
  *   file offset 0             0x1f1              (setup_sects + 1) * 512
  *     | boot sector ...         | setup header ... | protected-mode code            |
@@ -28,7 +29,7 @@ bool bzimage_matches(const u8 head[BZIMAGE_HEAD]);
  * Load @file into @space, whose memory reads as zeros, and fill @image. -ENOEXEC, -E2BIG and
  * others.
  */
-int bzimage_load(struct space *space, const struct hostfile *file, struct kernel_image *image,
-		 struct err *err);
+int bzimage_load(struct space *space, const struct hostfile *file, enum boot_paging paging,
+		 struct kernel_image *image, struct err *err);
 
 #endif

@@ -3,17 +3,12 @@
 #include "vmm/load_elf.h"
 
 #include <elf.h>
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/memmap.h"
 #include "vmm/scratch.h"
-
-/* Notes with the name "Xen": public/elfnote.h */
-#define NOTE_NAME     "Xen"
-#define NOTE_GUEST_OS 6
-#define NOTE_PVH      18
+#include "vmm/xen.h"
 
 #define LINUX_CMDLINE_MAX 2047 /* COMMAND_LINE_SIZE of x86 Linux, less the zero */
 
@@ -289,81 +284,104 @@ int elf_load_file(struct elf_load *l, const struct hostfile *file, struct err *e
 	return ret;
 }
 
-/* What the notes have to say. */
-struct notes {
-	bool has_pvh;
-	u64 pvh_entry;
-	bool linux;
-};
-
-static void take_note(struct notes *found, u32 type, const u8 *desc, u32 len)
+/* Whether [start, start + len) is in something that was loaded. */
+static bool is_loaded(const struct elf_load *l, u64 start, u64 len)
 {
-	if (type == NOTE_GUEST_OS)
-		found->linux = len >= 5 && !memcmp(desc, "linux", 5);
-	if (type == NOTE_PVH && (len == sizeof(u32) || len == sizeof(u64))) {
-		found->pvh_entry = 0;
-		memcpy(&found->pvh_entry, desc, len);
-		found->pvh_entry = le64toh(found->pvh_entry);
-		found->has_pvh = true;
-	}
-}
+	for (unsigned int i = 0; i < l->nr_parts; i++) {
+		const struct elf_part *p = &l->parts[i];
 
-/*
- * A note is a header of three words, a name and a description, each padded to @pad. The last
- * padding may be missing. A note that does not fit ends the list: what came before it counts.
- */
-static void scan_notes(struct notes *found, const u8 *at, u64 len, u64 pad)
-{
-	Elf64_Nhdr nh;
-
-	while (len >= sizeof(nh)) {
-		u64 desc, next;
-
-		memcpy(&nh, at, sizeof(nh));
-		desc = align_up(sizeof(nh) + nh.n_namesz, pad);
-		if (!range_fits(desc, nh.n_descsz, len))
-			return;
-		if (nh.n_namesz == sizeof(NOTE_NAME) &&
-		    !memcmp(at + sizeof(nh), NOTE_NAME, sizeof(NOTE_NAME)))
-			take_note(found, nh.n_type, at + desc, nh.n_descsz);
-		next = MIN(align_up(desc + nh.n_descsz, pad), len);
-		at += next;
-		len -= next;
-	}
-}
-
-/* Whether a vCPU can start at @entry: below 4 GiB, in something that was loaded. */
-static bool is_entry(const struct elf_load *l, u64 entry)
-{
-	for (unsigned int i = 0; i < l->nr_parts; i++)
-		if (entry <= UINT32_MAX && overlaps(&l->parts[i], entry, 1))
+		if (p->type == PT_LOAD && start >= p->start &&
+		    range_fits(start - p->start, len, p->memsz))
 			return true;
+	}
 	return false;
 }
 
-int elf_load_finish(const struct elf_load *l, struct kernel_image *image, struct err *err)
+static int finish_pvh(const struct elf_load *l, struct kernel_image *image, struct err *err)
 {
-	struct notes found = {0};
+	u64 entry = image->notes.pvh_entry.value;
 
+	if (entry > UINT32_MAX || !is_loaded(l, entry, 1))
+		return damaged(l, "a PVH entry where nothing is loaded", err);
+	image->mode = BOOT_PVH;
+	image->entry = gpa(entry);
+	image->initrd_limit = SPACE_HOLE_START;
+	image->cmdline_max = LINUX_CMDLINE_MAX;
+	return 0;
+}
+
+/* What is loaded at p has to be seen at VIRT_BASE + p: so it is if segments say where they go. */
+static int check_pv_place(const struct elf_load *l, const struct elf_notes *notes, struct err *err)
+{
+	if (notes->odd)
+		return err_set(
+			err, -ENOEXEC,
+			"%s: damaged ELF file: the Xen note of type %u is no number (get a new "
+			"copy)",
+			l->name, notes->odd);
+	if (notes->paddr_offset.value)
+		return err_set(
+			err, -ENOEXEC,
+			"%s: its addresses are 0x%llx higher than where Xen would load it (link "
+			"it with XEN_ELFNOTE_PADDR_OFFSET 0)",
+			l->name, (unsigned long long)notes->paddr_offset.value);
+	for (unsigned int i = 0; i < l->nr_parts; i++)
+		if (l->parts[i].type == PT_LOAD && l->parts[i].start >= SPACE_HOLE_START)
+			return err_set(
+				err, -ENOEXEC,
+				"%s: loads at 0x%llx, too high for a Xen PV kernel (link it below "
+				"3 GiB)",
+				l->name, (unsigned long long)l->parts[i].start);
+	return 0;
+}
+
+static int finish_pv(const struct elf_load *l, struct kernel_image *image, struct err *err)
+{
+	const struct elf_notes *notes = &image->notes;
+	u64 base = notes->virt_base.value, page = notes->hypercall_page.value;
+	int ret = check_pv_place(l, notes, err);
+
+	if (ret)
+		return ret;
+	if (!is_loaded(l, notes->entry.value - base, 1))
+		return damaged(l, "a Xen PV entry where nothing is loaded", err);
+	if (notes->hypercall_page.present &&
+	    ((page - base) % PAGE_SIZE || !is_loaded(l, page - base, PAGE_SIZE)))
+		return damaged(l, "a hypercall page where none is loaded", err);
+	image->mode = BOOT_XEN_PV;
+	image->cmdline_max = MAX_GUEST_CMDLINE - 1;
+	return 0;
+}
+
+static void scan_parts(const struct elf_load *l, struct elf_notes *found)
+{
 	for (unsigned int i = 0; i < l->nr_parts; i++) {
 		const struct elf_part *part = &l->parts[i];
 
 		if (part->type == PT_NOTE)
-			scan_notes(&found, part->to, part->filesz, part->align == 8 ? 8 : 4);
+			elf_notes_scan(found, part->to, part->filesz, part->align == 8 ? 8 : 4);
 	}
-	if (!found.has_pvh)
-		return -ENOENT;
-	if (!is_entry(l, found.pvh_entry))
-		return damaged(l, "a PVH entry where nothing is loaded", err);
+}
+
+int elf_load_finish(const struct elf_load *l, enum boot_paging paging, struct kernel_image *image,
+		    struct err *err)
+{
+	struct elf_notes found = {0};
+
+	scan_parts(l, &found);
 	*image = (struct kernel_image){
-		.mode = BOOT_PVH,
-		.entry = gpa(found.pvh_entry),
 		.end = MAX(l->low_end, MEMMAP_HIGH_START),
-		.initrd_limit = SPACE_HOLE_START,
-		.cmdline_max = LINUX_CMDLINE_MAX,
 		.linux = found.linux,
+		.notes = found,
 	};
-	return 0;
+	if (paging != BOOT_PAGING_EPT && found.entry.present)
+		return finish_pv(l, image, err);
+	if (paging == BOOT_PAGING_SHADOW)
+		return err_set(
+			err, -ENOEXEC,
+			"%s: has no Xen PV entry (use --mmu ept, or a kernel with CONFIG_XEN_PV)",
+			l->name);
+	return found.pvh_entry.present ? finish_pvh(l, image, err) : -ENOENT;
 }
 
 /* Whole pages: what shares one with a segment is RAM that nothing else was loaded into. */

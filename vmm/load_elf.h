@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Loading an ELF64 kernel that is entered by PVH. It takes the file in pieces, so that it does not
- * matter whether the file is read as it is or unpacked on the way.
+ * Loading an ELF64 kernel that is entered by PVH or as a Xen PV guest. It takes the file in pieces,
+ * so that it does not matter whether the file is read as it is or unpacked on the way.
  *
  *   init --> piece (the first one holds the headers) --> piece ... --> finish
  *
@@ -63,10 +63,12 @@ int elf_load_piece(void *opaque, const struct image_piece *piece, struct err *er
 int elf_load_file(struct elf_load *l, const struct hostfile *file, struct err *err);
 
 /*
- * After the last piece: fill @image. -ENOENT, without a sentence, when the file has no PVH entry;
- * -ENOEXEC and a sentence when it has one that cannot be.
+ * After the last piece: fill @image, for the way of booting that @paging and the notes choose.
+ * -ENOENT, without a sentence, when that is PVH and the file has no entry for it; -ENOEXEC and a
+ * sentence when it has one that cannot be, or no Xen PV entry where there must be one.
  */
-int elf_load_finish(const struct elf_load *l, struct kernel_image *image, struct err *err);
+int elf_load_finish(const struct elf_load *l, enum boot_paging paging, struct kernel_image *image,
+		    struct err *err);
 
 /*
  * Give back to the host what was loaded. Backings that cannot do so page by page keep it, which

@@ -7,12 +7,15 @@
  *     +--------------------------> load_bzimage.c                           |
  *                                                                           v
  *   command line, initrd, rsdp ------------------> struct boot_parts --> pvh.c or bootparams.c
+ *   command line, initrd, for a Xen PV guest --------------------------> pv_build.c
  */
 #ifndef QUIRE_VMM_LOAD_IMAGE_H
 #define QUIRE_VMM_LOAD_IMAGE_H
 
 #include <asm/bootparam.h>
 
+#include "vmm/elf_notes.h"
+#include "vmm/hostfile.h"
 #include "vmm/load.h"
 
 /* A stretch of a kernel file, whether read as it is or unpacked. */
@@ -28,14 +31,17 @@ typedef int (*image_sink)(void *opaque, const struct image_piece *piece, struct 
 
 /* A kernel that lies in guest memory, and what it has to say about the rest. */
 struct kernel_image {
+	char name[HOSTFILE_NAME]; /* how a sentence about it begins */
 	enum boot_mode mode;
-	gpa_t entry;
+	gpa_t entry;	  /* not of BOOT_XEN_PV: there it is in the notes */
 	u64 end;	  /* first address in slot 0 above everything loaded, at least 1 MiB */
-	u64 initrd_limit; /* the initrd must end at or below this address */
+	u64 initrd_limit; /* not of BOOT_XEN_PV: the initrd must end at or below this address */
 	u64 cmdline_max;  /* characters without the final zero, less than a page */
 	bool linux;
 	struct setup_header
 		header; /* BOOT_LONG64: the file's own, to be passed back to the kernel */
+	/* Of an ELF file. BOOT_XEN_PV: entry and hypercall page are in what was loaded. */
+	struct elf_notes notes;
 };
 
 /* A command line goes into one page, with its final zero. */

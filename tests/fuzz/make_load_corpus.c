@@ -39,7 +39,14 @@ static int save_elfs(const char *dir)
 	recipe.linux = true;
 	bad |= save(dir, "elf-linux", elf_image(&recipe));
 	recipe.notes = NOTES_NONE;
-	return bad | save(dir, "elf-no-pvh", elf_image(&recipe));
+	bad |= save(dir, "elf-no-pvh", elf_image(&recipe));
+	recipe = elf_recipe_pv();
+	bad |= save(dir, "elf-xen-pv", elf_image(&recipe));
+	/* with a hypercall page, without INIT_P2M and MOD_START_PFN */
+	elf_recipe_note(&recipe, 2, ELF_RECIPE_PV_BASE + 2 * MiB + 0x1000, 8);
+	elf_recipe_note(&recipe, 15, 0, 0);
+	elf_recipe_note(&recipe, 16, 0, 0);
+	return bad | save(dir, "elf-xen-pv-bare", elf_image(&recipe));
 }
 
 static int save_bzimages(const char *dir)
