@@ -20,8 +20,8 @@ static void add_machine_options(struct run *run, struct opt *table)
 		{"append", OPT_STRING, "STRING", &vm->append, "kernel command line"},
 		{"memory", OPT_SIZE, "SIZE", &vm->memory, "guest memory (default 256M)"},
 		{"cpus", OPT_UINT, "N", &vm->nr_cpus, "virtual processors, 1 to 16 (default 1)"},
-		{"mmu", OPT_CHOICE, "auto|ept", &run->mmu,
-		 "second-level translation: KVM's own (auto and ept are the same here)"},
+		{"mmu", OPT_CHOICE, "auto|ept|shadow", &run->mmu,
+		 "how addresses are translated: by KVM, or by shadow page tables of ours (default auto)"},
 		{"backing", OPT_CHOICE, "memfd|anon|hugetlb", &run->backing,
 		 "what guest memory is made of (default memfd)"},
 	};
@@ -47,6 +47,7 @@ static int parse(struct run *run, int argc, char **argv, struct err *err)
 		return err_set(err, -EINVAL,
 			       "--kernel: missing (give a bzImage, vmlinux or PVH ELF)");
 	run->launch.vm.backing = backings[run->backing];
+	run->launch.vm.mmu = (enum vm_mmu)run->mmu;
 	return launch_check(&run->launch, err);
 }
 

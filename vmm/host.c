@@ -102,7 +102,7 @@ static void read_bracketed(const char *path, char *out, size_t size)
 		snprintf(out, size, "%.*s", (int)(close - open - 1), open + 1);
 }
 
-static void examine_paging(struct host *h)
+enum host_paging host_find_paging(enum kvm_kind kind, const char **source)
 {
 	static const struct {
 		enum kvm_kind kind;
@@ -112,25 +112,27 @@ static void examine_paging(struct host *h)
 		{KVM_INTEL, "/sys/module/kvm_intel/parameters/ept", HOST_PAGING_EPT},
 		{KVM_AMD, "/sys/module/kvm_amd/parameters/npt", HOST_PAGING_NPT},
 	};
+	const char *unused;
 	char value[8];
 
-	h->paging = HOST_PAGING_UNKNOWN;
-	h->paging_source = "";
-	if (h->kind == KVM_PVM) {
-		h->paging = HOST_PAGING_SHADOW;
-		h->paging_source = "/sys/module/kvm_pvm";
-	}
+	if (!source)
+		source = &unused;
+	*source = "/sys/module/kvm_pvm";
+	if (kind == KVM_PVM)
+		return HOST_PAGING_SHADOW;
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
-		if (h->kind != parameters[i].kind)
+		if (kind != parameters[i].kind)
 			continue;
 		read_line(parameters[i].file, value, sizeof(value));
 		if (!value[0])
 			continue;
-		h->paging_source = parameters[i].file;
-		h->paging = toupper((unsigned char)value[0]) == 'Y' || value[0] == '1'
-				    ? parameters[i].hardware
-				    : HOST_PAGING_SHADOW;
+		*source = parameters[i].file;
+		return toupper((unsigned char)value[0]) == 'Y' || value[0] == '1'
+			       ? parameters[i].hardware
+			       : HOST_PAGING_SHADOW;
 	}
+	*source = "";
+	return HOST_PAGING_UNKNOWN;
 }
 
 static void examine_kvm(struct host *h)
@@ -190,7 +192,7 @@ void host_examine(struct host *h)
 	uname(&uts);
 	snprintf(h->kernel, sizeof(h->kernel), "%s %s", uts.sysname, uts.release);
 	h->kind = kvm_kind();
-	examine_paging(h);
+	h->paging = host_find_paging(h->kind, &h->paging_source);
 	examine_kvm(h);
 	examine_uffd(h);
 	read_bracketed(THP_DIR "enabled", h->thp, sizeof(h->thp));

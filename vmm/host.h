@@ -40,6 +40,9 @@ struct host {
 
 void host_examine(struct host *host);
 
+/* *@source, if it is asked for, is the file that told, or "". */
+enum host_paging host_find_paging(enum kvm_kind kind, const char **source);
+
 const char *host_kind_name(enum kvm_kind kind);	       /* "intel", "amd", "pvm", "unknown" */
 const char *host_paging_name(enum host_paging paging); /* "ept", "npt", "shadow", "unknown" */
 

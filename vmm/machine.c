@@ -14,6 +14,7 @@
 
 #include "vmm/kvm_stats.h"
 #include "vmm/machine_impl.h"
+#include "vmm/pv.h"
 #include "vmm/vcpu.h"
 
 void machine_notify(struct machine *m, enum machine_event event, enum machine_reason reason)
@@ -165,6 +166,8 @@ static size_t console_gives_input(void *opaque, const u8 *data, size_t len)
 {
 	const struct machine *m = opaque;
 
+	if (m->vm->pv && pv_console_in_use(m->vm->pv))
+		return pv_console_input(m->vm->pv, data, len);
 	return devices_serial_input(m->vm->devices, data, len);
 }
 
@@ -172,6 +175,8 @@ static bool console_asks_listening(void *opaque)
 {
 	const struct machine *m = opaque;
 
+	if (m->vm && m->vm->pv && pv_console_in_use(m->vm->pv))
+		return true;
 	return m->vm && devices_serial_listening(m->vm->devices);
 }
 
@@ -299,7 +304,7 @@ void machine_destroy(struct machine *m)
 
 bool machine_is_emulated_linux(const struct machine *m)
 {
-	return m->vm && m->vm->entry.linux && m->vm->kind == KVM_PVM;
+	return m->vm && m->vm->entry.linux && m->vm->kind == KVM_PVM && !m->vm->pv;
 }
 
 /* Questions. */

@@ -6,16 +6,14 @@
 #include "vmm/vcpu.h"
 
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/pv.h"
 #include "vmm/x86.h"
-
-#define KICK_SIGNAL SIGUSR1
 
 /* A vCPU thread needs little; the C library's own minimum and some pages for its calls. */
 #define STACK_SIZE (128 * KiB)
@@ -142,14 +140,14 @@ void vcpu_init_signal(void)
 {
 	struct sigaction action = {.sa_handler = on_kick};
 
-	sigaction(KICK_SIGNAL, &action, NULL);
+	sigaction(VCPU_KICK_SIGNAL, &action, NULL);
 }
 
 void vcpu_kick(struct vcpu *vcpu)
 {
 	vcpu->run->immediate_exit = 1;
 	if (vcpu->has_thread)
-		pthread_kill(vcpu->thread, KICK_SIGNAL);
+		pthread_kill(vcpu->thread, VCPU_KICK_SIGNAL);
 }
 
 static void handle_exit(struct vcpu *vcpu);
@@ -160,6 +158,8 @@ static void handle_exit(struct vcpu *vcpu);
  */
 static void finish_access(struct vcpu *vcpu)
 {
+	if (vcpu->vm->pv)
+		pv_settle(vcpu);
 	while (vcpu->unfinished) {
 		vcpu->unfinished = false;
 		vcpu->run->immediate_exit = 1;
@@ -196,19 +196,19 @@ static bool park(struct vcpu *vcpu)
 	return want == VM_RUN;
 }
 
-/* A timer of this thread's, which kicks it. */
-static void set_timer(struct vcpu *vcpu, u64 at_ns)
+void vcpu_kick_at(struct vcpu *vcpu, enum vcpu_timer timer, u64 at_ns)
 {
-	struct sigevent kick = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
+	struct sigevent kick = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = VCPU_KICK_SIGNAL};
 	const struct itimerspec at = {
 		.it_value = {(time_t)(at_ns / 1000000000), (long)(at_ns % 1000000000)},
 	};
 
 	kick._sigev_un._tid = (int)gettid();
-	if (!vcpu->has_timer)
-		vcpu->has_timer = !timer_create(CLOCK_MONOTONIC, &kick, &vcpu->timer);
-	if (vcpu->has_timer)
-		timer_settime(vcpu->timer, TIMER_ABSTIME, &at, NULL);
+	if (!vcpu->has_timer[timer])
+		vcpu->has_timer[timer] = !timer_create(CLOCK_MONOTONIC, &kick,
+						       &vcpu->timers[timer]);
+	if (vcpu->has_timer[timer])
+		timer_settime(vcpu->timers[timer], TIMER_ABSTIME, &at, NULL);
 }
 
 /* Where its time in the guest is limited: begin it, or end it. */
@@ -223,7 +223,7 @@ static void spend_allowance(struct vcpu *vcpu)
 	now = now_ns();
 	if (!vcpu->run_until) {
 		vcpu->run_until = now + allowance;
-		set_timer(vcpu, vcpu->run_until);
+		vcpu_kick_at(vcpu, VCPU_TIMER_ALLOWANCE, vcpu->run_until);
 	} else if (now >= vcpu->run_until) {
 		vcpu->run_until = 0;
 		atomic_store(&vcpu->napping, true);
@@ -373,6 +373,21 @@ static void handle_run_error(struct vcpu *vcpu, int errnum)
 	vcpu_report(vcpu, MACHINE_BY_ERROR, text);
 }
 
+static void run_once(struct vcpu *vcpu)
+{
+	int ret;
+
+	if (vcpu->vm->pv && !pv_enter(vcpu))
+		return;
+	ret = ioctl(vcpu->fd, KVM_RUN, 0);
+	atomic_store(&vcpu->in_guest, false);
+	vcpu->unfinished = false;
+	if (ret)
+		handle_run_error(vcpu, errno);
+	else if (!vcpu->vm->pv || !pv_exit(vcpu))
+		handle_exit(vcpu);
+}
+
 static void *run_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
@@ -383,17 +398,11 @@ static void *run_thread(void *arg)
 	/* a thread names itself by one system call, another one through a file in /proc */
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
-	while (may_run(vcpu)) {
-		int ret = ioctl(vcpu->fd, KVM_RUN, 0);
-
-		vcpu->unfinished = false;
-		if (ret == 0)
-			handle_exit(vcpu);
-		else
-			handle_run_error(vcpu, errno);
-	}
-	if (vcpu->has_timer)
-		timer_delete(vcpu->timer);
+	while (may_run(vcpu))
+		run_once(vcpu);
+	for (unsigned int i = 0; i < VCPU_NR_TIMERS; i++)
+		if (vcpu->has_timer[i])
+			timer_delete(vcpu->timers[i]);
 	return NULL;
 }
 
@@ -405,7 +414,7 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 	int ret;
 
 	sigfillset(&block);
-	sigdelset(&block, KICK_SIGNAL);
+	sigdelset(&block, VCPU_KICK_SIGNAL);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, MAX(STACK_SIZE, (u64)PTHREAD_STACK_MIN));
 	pthread_sigmask(SIG_SETMASK, &block, &old);

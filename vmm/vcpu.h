@@ -23,6 +23,7 @@
 #ifndef QUIRE_VMM_VCPU_H
 #define QUIRE_VMM_VCPU_H
 
+#include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -38,6 +39,12 @@ enum vcpu_exit_kind {
 };
 
 extern const char *const vcpu_exit_names[VCPU_NR_EXIT_KINDS];
+
+/* Brings a vCPU's thread out of KVM_RUN, or out of waiting. */
+#define VCPU_KICK_SIGNAL SIGUSR1
+
+/* Timers that kick a vCPU: one for each purpose. */
+enum vcpu_timer { VCPU_TIMER_ALLOWANCE, VCPU_TIMER_GUEST, VCPU_NR_TIMERS };
 
 struct vcpu {
 	struct vm *vm;
@@ -55,8 +62,10 @@ struct vcpu {
 	_Atomic u64 allowance_ns;
 	atomic_bool napping;
 	u64 run_until; /* its present allowance ends then; of its own thread, as are the next */
-	timer_t timer;
-	bool has_timer;
+	timer_t timers[VCPU_NR_TIMERS];
+	bool has_timer[VCPU_NR_TIMERS];
+	/* KVM_RUN is under way, or about to be; for vmm/pv.c */
+	atomic_bool in_guest;
 	atomic_int tid; /* host thread id; 0 before the thread runs */
 	_Atomic u64 exits[VCPU_NR_EXIT_KINDS];
 };
@@ -90,6 +99,9 @@ void vcpu_destroy(struct vcpu *vcpu);
 
 /* Bring the vCPU out of the guest, now. From any thread but its own. */
 void vcpu_kick(struct vcpu *vcpu);
+
+/* Kick this thread's vCPU at a time of CLOCK_MONOTONIC, once; a second call moves it. */
+void vcpu_kick_at(struct vcpu *vcpu, enum vcpu_timer timer, u64 at_ns);
 
 /* Install the handler of the kick signal; once per process, before any vCPU thread. */
 void vcpu_init_signal(void);

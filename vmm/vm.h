@@ -30,6 +30,9 @@
 
 #define VM_MAX_CPUS 16
 
+/* What translates the guest's addresses: KVM with the guest's own tables, or shadow tables. */
+enum vm_mmu { VM_MMU_AUTO, VM_MMU_EPT, VM_MMU_SHADOW };
+
 /* What to build. The strings belong to the caller and must outlive the VM. */
 struct vm_config {
 	const char *kernel;
@@ -38,6 +41,7 @@ struct vm_config {
 	u64 memory;
 	unsigned int nr_cpus;
 	enum space_backing backing;
+	enum vm_mmu mmu;
 	/* restore this instead of loading a kernel; or NULL. With SPACE_CLONE it has a base. */
 	const struct origin *origin;
 	/* or wait for this one, whose memory comes by and by; or NULL */
@@ -78,6 +82,7 @@ struct vm_host {
 enum vm_want { VM_PAUSE, VM_RUN, VM_QUIT };
 
 struct vcpu;
+struct pv;
 struct incoming_guest;
 
 struct vm {
@@ -86,6 +91,7 @@ struct vm {
 	struct space *space;
 	struct mem *mem;	 /* NULL: the backing is one that cannot be managed */
 	struct image_pager lazy; /* its origin, where the guest was restored from an image */
+	struct pv *pv; /* of a guest on shadow page tables; NULL otherwise */
 	struct devices *devices;
 	struct device_host device_host;
 	struct boot_entry entry;

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A guest whose kernel runs at CPL 3, under the Xen PV ABI, on shadow page tables (mm/shadow.h).
+ *
+ * Every exception, system call and interrupt of the guest comes to the VMM through the monitor
+ * (vmm/monitor.h). The VMM is then what Xen is to such a kernel: it gives the trap to the guest's own
+ * handler, or carries out the hypercall. Between a trap and the way back the whole state of a
+ * processor is in struct pv_cpu, and nothing of it in KVM.
+ *
+ * Locking: pv.lock is held while a trap is handled. It comes before all other locks of the VM.
+ *
+ * Sources: public headers of Xen (xen.h, arch-x86/xen-x86_64.h, vcpu.h, event_channel.h, ...).
+ */
+#ifndef QUIRE_VMM_PV_H
+#define QUIRE_VMM_PV_H
+
+#include "vmm/vcpu.h"
+
+struct pv;
+
+/* Memory for tables beside the guest's own: what vm_create() does for such a guest. */
+int pv_create(struct vm *vm, struct err *err);
+void pv_destroy(struct pv *pv); /* NULL is allowed */
+
+/* Bring vCPU 0 to the kernel's first instruction. */
+int pv_set_boot_state(struct vm *vm, struct err *err);
+
+/*
+ * On the vCPU's thread: before each KVM_RUN. False: the guest is not to be entered now; look again
+ * whether it may run at all.
+ */
+bool pv_enter(struct vcpu *vcpu);
+
+/* After each KVM_RUN that brought an exit: whether it was the monitor's, and has been handled. */
+bool pv_exit(struct vcpu *vcpu);
+
+/* Bring a vCPU that may be in the monitor out of it, so that its state is whole. */
+void pv_settle(struct vcpu *vcpu);
+
+/* The processors' features for such a guest, in a table with room for three more entries. */
+void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room);
+
+/* Bytes for the guest's console: how many it took. Whether it uses that console at all. */
+size_t pv_console_input(struct pv *pv, const u8 *data, size_t len);
+bool pv_console_in_use(const struct pv *pv);
+
+#endif

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Guest memory as the hypercalls see it: by frame, and by the guest kernel's linear addresses, which
+ * are walked in the guest's own tables with its kernel's rights.
+ */
+#include <errno.h>
+
+#include "vmm/pv_impl.h"
+
+int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len)
+{
+	struct vm *vm = pv->vm;
+
+	return vm->mem ? mem_read(vm->mem, gpa(at), data, len)
+		       : space_read(vm->space, gpa(at), data, len);
+}
+
+int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len)
+{
+	struct vm *vm = pv->vm;
+
+	return vm->mem ? mem_write(vm->mem, gpa(at), data, len)
+		       : space_write(vm->space, gpa(at), data, len);
+}
+
+bool pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value)
+{
+	struct vm *vm = pv->vm;
+	u64 *word;
+
+	if (vm->mem)
+		return !mem_cmpxchg(vm->mem, gpa(at), expected, value);
+	word = space_ptr_mut(vm->space, gpa(at), sizeof(*word));
+	return word && __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
+						   __ATOMIC_SEQ_CST);
+}
+
+bool pv_or_phys(struct pv *pv, u64 at, u64 bits, u64 *old)
+{
+	u64 value;
+
+	if (pv_read_phys(pv, at, &value, sizeof(value)))
+		return false;
+	while ((value & bits) != bits && !pv_cmpxchg_phys(pv, at, &value, value | bits))
+		;
+	*old = value;
+	return true;
+}
+
+bool pv_is_frame(const struct pv *pv, u64 frame)
+{
+	return frame < pv->nr_frames &&
+	       space_ptr(pv->vm->space, gpa(frame << PAGE_SHIFT), PAGE_SIZE);
+}
+
+/* What ptwalk() and the shadow tables need of guest memory. */
+
+static bool read_entry(void *opaque, gpa_t at, u32 size, u64 *entry)
+{
+	*entry = 0;
+	return !pv_read_phys(opaque, at.v, entry, size);
+}
+
+static bool change_entry(void *opaque, gpa_t at, u32 size, u64 old, u64 new)
+{
+	u64 expected = old;
+
+	ASSERT(size == sizeof(u64));
+	return pv_cmpxchg_phys(opaque, at.v, &expected, new);
+}
+
+static bool read_table(void *opaque, u64 frame, u64 entries[SHADOW_ENTRIES])
+{
+	return !pv_read_phys(opaque, frame << PAGE_SHIFT, entries, PAGE_SIZE);
+}
+
+static bool where(void *opaque, u64 frame, u64 *machine)
+{
+	*machine = frame << PAGE_SHIFT;
+	return pv_is_frame(opaque, frame);
+}
+
+void pv_shadow_guest(struct pv *pv, struct shadow_guest *guest)
+{
+	*guest = (struct shadow_guest){
+		.opaque = pv,
+		.entries = {.opaque = pv, .read = read_entry, .cmpxchg = change_entry},
+		.table = read_table,
+		.where = where,
+		.nr_frames = pv->nr_frames,
+	};
+}
+
+static enum ptwalk_outcome walk(struct pv_cpu *cpu, u64 linear, enum ptwalk_kind kind,
+				struct ptwalk_result *r)
+{
+	struct pv *pv = cpu->vcpu->vm->pv;
+	const struct ptwalk_memory memory = {
+		.opaque = pv, .read = read_entry, .cmpxchg = change_entry};
+	const struct ptwalk_access access = {kind, PTWALK_BY_SUPERVISOR};
+	const struct ptwalk_mode mode = {
+		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
+		.cr3 = cpu->roots[SHADOW_KERNEL] << PAGE_SHIFT,
+		.cr4 = PTWALK_CR4_PAE,
+		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.maxphyaddr = 52,
+	};
+
+	return ptwalk(&mode, &memory, &access, linear, r);
+}
+
+static int copy(struct pv_cpu *cpu, u64 linear, u8 *data, u64 len, bool write)
+{
+	struct pv *pv = cpu->vcpu->vm->pv;
+	int ret = 0;
+
+	while (len && !ret) {
+		u64 some = MIN(len, PAGE_SIZE - linear % PAGE_SIZE);
+		struct ptwalk_result r;
+
+		if (walk(cpu, linear, write ? PTWALK_WRITE : PTWALK_READ, &r) != PTWALK_DONE)
+			return -EFAULT;
+		ret = write ? pv_write_phys(pv, r.at.v, data, some)
+			    : pv_read_phys(pv, r.at.v, data, some);
+		linear += some;
+		data += some;
+		len -= some;
+	}
+	return ret;
+}
+
+int pv_read(struct pv_cpu *cpu, u64 linear, void *data, u64 len)
+{
+	return copy(cpu, linear, data, len, false);
+}
+
+int pv_write(struct pv_cpu *cpu, u64 linear, const void *data, u64 len)
+{
+	return copy(cpu, linear, (u8 *)(uintptr_t)data, len, true);
+}
+
+int pv_find_phys(struct pv_cpu *cpu, u64 linear, u64 len, u64 *at)
+{
+	struct ptwalk_result r;
+
+	if (linear % PAGE_SIZE + len > PAGE_SIZE ||
+	    walk(cpu, linear, PTWALK_WRITE, &r) != PTWALK_DONE)
+		return -EFAULT;
+	*at = r.at.v;
+	return 0;
+}
+
+int pv_find_pte(struct pv_cpu *cpu, u64 linear, u64 *at)
+{
+	struct ptwalk_result r;
+
+	walk(cpu, linear, PTWALK_READ, &r);
+	if (!r.nr_steps || r.steps[r.nr_steps - 1].level != 1)
+		return -EFAULT;
+	*at = r.steps[r.nr_steps - 1].at.v;
+	return 0;
+}
