@@ -320,6 +320,20 @@ struct mem_map_cell {
 void mem_map(struct mem *mem, struct mem_map_cell *cells, u32 n);
 
 /*
+ * What is known of a page. Before the engine is in charge a page is resident if the file has it,
+ * and else absent.
+ */
+struct mem_page {
+	enum page_state state;
+	unsigned int protect; /* set of enum page_protect: the guest cannot write it if not 0 */
+	bool in_origin;	      /* absent, and as the guest's origin has it, rather than zeros */
+	bool owed; /* to be had from another host alone: whoever needs it may wait for long */
+};
+
+/* Of pages [no, no + n), all at one instant; so n should be small. -EINVAL: no such pages. */
+int mem_get_pages(struct mem *mem, page_no no, u32 n, struct mem_page *pages);
+
+/*
  * Compare what the descriptors say with what the host's memory holds. For tests; the guest must be
  * paused. Returns the number of pages that differ, 0 when all is well.
  */

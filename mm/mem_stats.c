@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the memory engine has to show: counters, ages, the map, and whether it all adds up. */
+#include <errno.h>
 #include <string.h>
 
 #include "mm/engine.h"
+#include "mm/fill.h"
 
 /* Pages looked at under one hold of the lock: faults must not wait for a walk over everything. */
 #define PIECE 16384
@@ -121,6 +123,48 @@ void mem_map(struct mem *m, struct mem_map_cell *cells, u32 n)
 	}
 	for (u32 i = 0; i < n; i++)
 		map_cell(m, &cells[i], nr * i / n, nr * (i + 1) / n);
+}
+
+/* ---- Page by page ---- */
+
+/* Not armed, under lock: nothing is stored behind the walk over the file. */
+static void pages_of_file(struct mem *m, page_no no, u32 n, struct mem_page *pages)
+{
+	u64 start, end = no;
+
+	memset(pages, 0, n * sizeof(pages[0]));
+	while (end < (u64)no + n && space_next_present(m->space, end, &start, &end))
+		for (u64 i = start; i < MIN(end, (u64)no + n); i++)
+			pages[i - no].state = PAGE_RESIDENT;
+}
+
+static struct mem_page page_of_engine(const struct mem *m, page_no no, bool owes)
+{
+	const struct page *p = &m->pages.page[no];
+	bool in_origin = fill_from_origin(m, no);
+
+	return (struct mem_page){
+		.state = p->state,
+		.protect = p->protect,
+		.in_origin = in_origin,
+		.owed = owes && (in_origin || p->state == PAGE_FILLING),
+	};
+}
+
+int mem_get_pages(struct mem *m, page_no no, u32 n, struct mem_page *pages)
+{
+	bool owes = pager_owes(m->cfg.origin); /* not to be asked under lock */
+
+	if (!range_fits(no, n, space_size(m->space) >> PAGE_SHIFT))
+		return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	if (!atomic_load(&m->armed))
+		pages_of_file(m, no, n, pages);
+	else
+		for (u32 i = 0; i < n; i++)
+			pages[i] = page_of_engine(m, no + i, owes);
+	pthread_mutex_unlock(&m->lock);
+	return 0;
 }
 
 /* ---- The audit ---- */

@@ -773,6 +773,36 @@ static void test_no_copy_meanwhile(void **state)
 	moved_close(&g);
 }
 
+static u32 nr_owed(struct guest *g)
+{
+	struct mem_page page;
+	u32 n = 0;
+
+	for (u32 no = 0; no < NR_PAGES; no++) {
+		assert_int_equal(mem_get_pages(g->mem, no, 1, &page), 0);
+		assert_true(page.owed == page.in_origin);
+		n += page.owed && is_to_come(no);
+	}
+	return n;
+}
+
+/* Which pages are the other host's is known of each. */
+static void test_owed(void **state)
+{
+	struct guest g;
+
+	(void)state;
+	moved_open(&g, unlimited());
+	assert_int_equal(nr_owed(&g), src.nr_missing);
+	source_start(true, true);
+	check_all(&g);
+	wait_until_all_came();
+	source_stop();
+	assert_int_equal(nr_owed(&g), 0);
+	settle(&g);
+	moved_close(&g);
+}
+
 /* A test that failed leaves its source. */
 static int setup(void **state)
 {
@@ -798,6 +828,7 @@ int main(void)
 		cmocka_unit_test_setup(test_refused, setup),
 		cmocka_unit_test_setup(test_late, setup),
 		cmocka_unit_test_setup(test_no_copy_meanwhile, setup),
+		cmocka_unit_test_setup(test_owed, setup),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));
