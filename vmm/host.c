@@ -102,7 +102,7 @@ static void read_bracketed(const char *path, char *out, size_t size)
 		snprintf(out, size, "%.*s", (int)(close - open - 1), open + 1);
 }
 
-enum host_paging host_find_paging(enum kvm_kind kind, const char **source)
+enum host_paging host_paging(enum kvm_kind kind, const char **source)
 {
 	static const struct {
 		enum kvm_kind kind;
@@ -112,14 +112,13 @@ enum host_paging host_find_paging(enum kvm_kind kind, const char **source)
 		{KVM_INTEL, "/sys/module/kvm_intel/parameters/ept", HOST_PAGING_EPT},
 		{KVM_AMD, "/sys/module/kvm_amd/parameters/npt", HOST_PAGING_NPT},
 	};
-	const char *unused;
 	char value[8];
 
-	if (!source)
-		source = &unused;
-	*source = "/sys/module/kvm_pvm";
-	if (kind == KVM_PVM)
+	*source = "";
+	if (kind == KVM_PVM) {
+		*source = "/sys/module/kvm_pvm";
 		return HOST_PAGING_SHADOW;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(parameters); i++) {
 		if (kind != parameters[i].kind)
 			continue;
@@ -131,7 +130,6 @@ enum host_paging host_find_paging(enum kvm_kind kind, const char **source)
 			       ? parameters[i].hardware
 			       : HOST_PAGING_SHADOW;
 	}
-	*source = "";
 	return HOST_PAGING_UNKNOWN;
 }
 
@@ -192,7 +190,7 @@ void host_examine(struct host *h)
 	uname(&uts);
 	snprintf(h->kernel, sizeof(h->kernel), "%s %s", uts.sysname, uts.release);
 	h->kind = kvm_kind();
-	h->paging = host_find_paging(h->kind, &h->paging_source);
+	h->paging = host_paging(h->kind, &h->paging_source);
 	examine_kvm(h);
 	examine_uffd(h);
 	read_bracketed(THP_DIR "enabled", h->thp, sizeof(h->thp));

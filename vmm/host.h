@@ -40,8 +40,8 @@ struct host {
 
 void host_examine(struct host *host);
 
-/* *@source, if it is asked for, is the file that told, or "". */
-enum host_paging host_find_paging(enum kvm_kind kind, const char **source);
+/* Of this kind of KVM; *source: the file that told, or "". */
+enum host_paging host_paging(enum kvm_kind kind, const char **source);
 
 const char *host_kind_name(enum kvm_kind kind);	       /* "intel", "amd", "pvm", "unknown" */
 const char *host_paging_name(enum host_paging paging); /* "ept", "npt", "shadow", "unknown" */

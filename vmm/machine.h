@@ -25,6 +25,8 @@ struct checkpoint_progress; /* vmm/checkpoint.h */
 struct migrate_params;	    /* vmm/migrate.h */
 struct migrate_progress;
 struct planning_progress; /* vmm/planning.h */
+struct translate_order;	  /* vmm/translate.h */
+struct translation;
 
 /*
  * What to run, beyond the VM itself. Strings and the VM's configuration must outlive the machine.
@@ -166,6 +168,14 @@ s64 machine_reclaim(struct machine *m, u64 bytes, struct err *err);
 int machine_memory_stats(struct machine *m, struct mem_stats *stats, struct err *err);
 int machine_memory_map(struct machine *m, struct mem_map_cell *cells, u32 n, struct err *err);
 int machine_reset_memory_peak(struct machine *m, struct err *err);
+
+/*
+ * Walk a vCPU's page tables and the second step (vmm/translate.h). A table that is stored is read
+ * where it is. It takes some 2 ms for each GiB of memory, most of it while the guest runs on.
+ * -errno with a sentence.
+ */
+int machine_translate(struct machine *m, const struct translate_order *order, struct translation *t,
+		      struct err *err);
 
 /* As mem_audit(); -EINVAL while the guest runs. For tests: it looks at every page. */
 int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err);

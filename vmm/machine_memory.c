@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/machine_impl.h"
+#include "vmm/translate.h"
 
 /* One step of machine_reclaim(), and when it stops. A step takes a few milliseconds here. */
 #define RECLAIM_SLICE (256 * KiB)
@@ -107,6 +108,14 @@ int machine_memory_map(struct machine *m, struct mem_map_cell *cells, u32 n, str
 	if (!ret)
 		mem_map(mem, cells, n);
 	return ret;
+}
+
+int machine_translate(struct machine *m, const struct translate_order *order, struct translation *t,
+		      struct err *err)
+{
+	int ret = machine_refuse_when_over(m, err);
+
+	return ret ? ret : translate(m->vm, order, t, err);
 }
 
 int machine_reset_memory_peak(struct machine *m, struct err *err)

@@ -105,6 +105,7 @@ int pv_create(struct vm *vm, struct err *err)
 	u64 end = last->start.v + last->size, machine = align_up(MAX(end, 4 * GiB), GiB);
 	u32 pages = (u32)MAX((u64)ARENA_MIN, space_size(vm->space) / PAGE_SIZE / ARENA_SHARE);
 	enum host_paging paging;
+	const char *unused;
 	int ret;
 
 	if (!pv)
@@ -112,7 +113,7 @@ int pv_create(struct vm *vm, struct err *err)
 	pv->vm = vm;
 	vm->pv = pv;
 	pthread_mutex_init(&pv->lock, NULL);
-	paging = host_find_paging(vm->kind, NULL);
+	paging = host_paging(vm->kind, &unused);
 	pv->touches = paging != HOST_PAGING_EPT && paging != HOST_PAGING_NPT;
 	pv->nr_frames = end >> PAGE_SHIFT;
 	ret = monitor_create(&pv->monitor, machine, pv->nr_frames, vm->cfg.nr_cpus, pages);

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Where a guest's linear address leads: every entry of the guest's own tables on the way, for each
+ * of them the second step (mm/nested.h), and what a TLB miss there costs at most.
+ *
+ * The vCPUs stand still for it. Nothing of the guest changes: no accessed bit is set, and no page
+ * is brought in, neither the tables nor what they lead to.
+ */
+#ifndef QUIRE_VMM_TRANSLATE_H
+#define QUIRE_VMM_TRANSLATE_H
+
+#include "mm/err.h"
+#include "mm/nested.h"
+#include "mm/ptwalk.h"
+#include "vmm/kvm_stats.h"
+
+struct vm;
+
+struct translate_order {
+	u64 cpu;
+	u64 linear;
+	struct ptwalk_access access;
+};
+
+/* An entry of the guest's tables. What KVM's shadow tables have in its place would stand here. */
+struct translation_step {
+	struct ptwalk_step guest;
+	u32 index;		   /* of the entry in its table */
+	struct nested_walk second; /* of the entry's own address */
+};
+
+struct translation {
+	struct translate_order order;
+	enum ptwalk_paging paging;
+	enum ptwalk_outcome outcome; /* never PTWALK_RACED */
+	struct ptwalk_result walk;
+	struct translation_step steps[PTWALK_MAX_LEVELS]; /* as many as the walk has */
+	struct nested_walk page;			  /* PTWALK_DONE: of where it leads */
+	/*
+	 * PTWALK_DONE: what a TLB miss costs at most. With a second step in hardware the guest's
+	 * levels and the host's are walked; else those of KVM's shadow tables, which map what the
+	 * guest's do, in pages no larger than the host's. The other kind is 0.
+	 */
+	const char *host_paging; /* host_paging_name() of this host's */
+	u32 guest_levels, host_levels, shadow_levels;
+	u32 references;
+	/* All of the second step, beside what KVM has mapped at this moment. */
+	struct nested_count map[NESTED_NR_SIZES];
+	bool has_kvm; /* it tells */
+	struct kvm_mapped kvm;
+};
+
+/*
+ * For one thread at a time, and not a vCPU's. -EINVAL: no such vCPU; -EBUSY: a table has to come
+ * from another host first; else -errno of KVM, or of reading a table. With a sentence.
+ */
+int translate(struct vm *vm, const struct translate_order *order, struct translation *t,
+	      struct err *err);
+
+#endif
