@@ -18,6 +18,7 @@
 #include "vmm/machine.h"
 #include "vmm/migrate.h"
 #include "vmm/planning.h"
+#include "vmm/translate.h"
 
 struct machine {
 	enum machine_state state;
@@ -44,16 +45,20 @@ struct machine {
 	char address[64]; /* of the last order */
 	bool resumed, go_postcopy, receives;
 	struct planning_progress planning;
+	/* translations */
+	struct translate_order translate_order; /* the last one */
+	struct translation translation;		/* what it is answered */
 };
 
-#define FAKE_MACHINE                      \
-	((struct machine){                \
-		.state = MACHINE_RUNNING, \
-		.name = "fake",           \
-		.memory = 64 * MiB,       \
-		.resident = 3 * MiB,      \
-		.nr_cpus = 2,             \
-		.reclaimable = 2 * MiB,   \
+#define FAKE_MACHINE                                   \
+	((struct machine){                             \
+		.state = MACHINE_RUNNING,              \
+		.name = "fake",                        \
+		.memory = 64 * MiB,                    \
+		.resident = 3 * MiB,                   \
+		.nr_cpus = 2,                          \
+		.reclaimable = 2 * MiB,                \
+		.translation = {.host_paging = "npt"}, \
 	})
 
 enum machine_state machine_state(const struct machine *m)
@@ -312,6 +317,21 @@ int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err)
 	if (!ret)
 		*wrong = m->wrong;
 	return ret;
+}
+
+int machine_translate(struct machine *m, const struct translate_order *order, struct translation *t,
+		      struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (!ret && order->cpu >= m->nr_cpus)
+		ret = err_set(err, -EINVAL, "vCPU %llu: there is none",
+			      (unsigned long long)order->cpu);
+	if (ret)
+		return ret;
+	m->translate_order = *order;
+	*t = m->translation;
+	return 0;
 }
 
 int machine_migrate(struct machine *m, const char *address, const struct migrate_params *params,

@@ -30,6 +30,7 @@ int cmd_clone(int argc, char **argv);	   /* cmd_clone.c */
 int cmd_reset(int argc, char **argv);	   /* cmd_client.c */
 int cmd_migrate(int argc, char **argv);	   /* cmd_migrate.c */
 int cmd_receive(int argc, char **argv);	   /* cmd_receive.c */
+int cmd_translate(int argc, char **argv);  /* cmd_translate.c */
 int cmd_image(int argc, char **argv);	   /* cmd_image.c */
 
 /*

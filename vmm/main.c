@@ -22,6 +22,7 @@ static const struct {
 	{"stats", cmd_stats, "NAME", "what a guest and its VMM are doing"},
 	{"limit", cmd_limit, "NAME SIZE", "change how much memory a guest may occupy"},
 	{"reclaim", cmd_reclaim, "NAME SIZE", "push so much of a guest's memory out now"},
+	{"translate", cmd_translate, "NAME ADDRESS", "where an address leads, entry by entry"},
 	{"checkpoint", cmd_checkpoint, "NAME DIR", "save a guest while it runs"},
 	{"restore", cmd_restore, "DIR", "bring a guest back from a checkpoint"},
 	{"clone", cmd_clone, "DIR COUNT", "make many guests of one checkpoint"},

@@ -12,6 +12,7 @@
 #include "vmm/memory_json.h"
 #include "vmm/qmp_args.h"
 #include "vmm/qmp_migrate.h"
+#include "vmm/translate_json.h"
 #include "vmm/version.h"
 
 /*
@@ -252,6 +253,51 @@ static int x_quire_set_proactive(struct qmp_call *call)
 	return ret ? ret : machine_set_proactive(call->machine, mode, call->err);
 }
 
+/* A number, or a string where it has more than 63 bits. */
+static int get_address(const struct qmp_call *call, u64 *address)
+{
+	const json_t *value;
+	int ret = qmp_arg(call, "address", QMP_REQUIRED, &value);
+
+	if (ret || !json_is_string(value))
+		return ret ? ret : qmp_number(call, "address", QMP_REQUIRED, address);
+	if (translate_parse_address(json_string_value(value), address))
+		ret = err_set(call->err, -EINVAL,
+			      "Parameter 'address' expects a number or a string like \"0x1000\"");
+	return ret;
+}
+
+static int x_quire_translate(struct qmp_call *call)
+{
+	struct translate_order order = {0};
+	struct translation *t;
+	unsigned int kind = PTWALK_READ;
+	bool user = false;
+	int ret = get_address(call, &order.linear);
+
+	if (!ret)
+		ret = qmp_number(call, "cpu", QMP_OPTIONAL, &order.cpu);
+	if (!ret)
+		ret = qmp_choice(call, "access", translate_kind_names, TRANSLATE_NR_KINDS,
+				 "read, write or fetch", &kind);
+	if (!ret)
+		ret = qmp_bool(call, "user", &user);
+	if (ret)
+		return ret;
+	order.access = (struct ptwalk_access){
+		.kind = (enum ptwalk_kind)kind,
+		.by = user ? PTWALK_BY_USER : PTWALK_BY_SUPERVISOR,
+	};
+	t = malloc(sizeof(*t));
+	if (!t)
+		return err_set(call->err, -ENOMEM, "no memory for the translation");
+	ret = machine_translate(call->machine, &order, t, call->err);
+	if (!ret)
+		ret = qmp_give(call, translate_json(t));
+	free(t);
+	return ret;
+}
+
 static int x_quire_audit(struct qmp_call *call)
 {
 	u64 wrong;
@@ -330,6 +376,9 @@ static const struct qmp_command commands[] = {
 	{.name = "x-quire-reclaim", .run = x_quire_reclaim, .args = {"size"}},
 	{.name = "x-quire-set-policy", .run = x_quire_set_policy, .args = {"policy"}},
 	{.name = "x-quire-set-proactive", .run = x_quire_set_proactive, .args = {"mode"}},
+	{.name = "x-quire-translate",
+	 .run = x_quire_translate,
+	 .args = {"address", "cpu", "access", "user"}},
 	{.name = "x-quire-audit", .run = x_quire_audit},
 	{.name = "x-quire-reset-peak", .run = x_quire_reset_peak},
 	{.name = "x-quire-checkpoint",
