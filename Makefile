@@ -155,7 +155,7 @@ check: ## install what is missing, build, and pass the tests
 		--beside "tests/guests-in-lab.sh amd-npt" \
 		--beside "$(PTWALK_IN_LAB)" \
 		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
-		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/micro.sh \
+		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/translate.sh tests/micro.sh \
 		tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/migrate.sh tests/plan.sh tests/netns.sh \
 		tests/sim.sh tests/top.sh \
 		"QUIRE=build/asan/quire tests/cli.sh" \
