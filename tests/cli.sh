@@ -17,8 +17,8 @@ expect "cpus is no number" 2 "--cpus two: not a number" "$QUIRE" run --kernel x 
 expect "unknown backing" 2 "--backing paper: unknown value" "$QUIRE" run --kernel x --backing paper
 expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
 expect "--help" 0 "" "$QUIRE" --help
-for command in run ps pause resume powerdown quit stats limit reclaim checkpoint restore clone migrate receive reset \
-	image qmp doctor; do
+for command in run ps pause resume powerdown quit stats limit reclaim translate checkpoint restore clone migrate \
+	receive reset image qmp doctor; do
 	expect "$command --help" 0 "" "$QUIRE" $command --help
 	grep -q "^usage: quire $command" "$OUT" || not_ok "$command --help" "no usage line"
 done
@@ -47,6 +47,13 @@ expect "a limit below its least" 2 "--min: more than the limit" "$QUIRE" limit v
 expect "a limit beyond numbers" 2 "limit: 9000000T: not a size" "$QUIRE" limit vm 9000000T
 expect "reclaim of whom" 2 "reclaim: needs a guest's name and a size" "$QUIRE" reclaim vm
 expect "reclaim of no size" 2 "reclaim: all: not a size" "$QUIRE" reclaim vm all
+expect "translate of whom" 2 "translate: needs a guest's name and an address" "$QUIRE" translate 0x1000
+for address in x1 -1 0x 0x10000000000000000 "0x1 "; do
+	expect "translate '$address'" 2 "translate: $address: not an address" "$QUIRE" translate vm -- "$address"
+done
+expect "translate for two accesses" 2 "--write, --fetch: give one" "$QUIRE" translate vm 0 --write --fetch
+expect "translate by a vCPU that is no number" 2 "--cpu two: not a number" "$QUIRE" translate vm 0 --cpu two
+expect "translate of nobody" 1 "no guest is named nobody" "$QUIRE" translate nobody 0
 expect "limit of nobody" 1 "no guest is named nobody" "$QUIRE" limit nobody 32M
 
 # --- images of guests ---
