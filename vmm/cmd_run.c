@@ -21,7 +21,7 @@ static void add_machine_options(struct run *run, struct opt *table)
 		{"memory", OPT_SIZE, "SIZE", &vm->memory, "guest memory (default 256M)"},
 		{"cpus", OPT_UINT, "N", &vm->nr_cpus, "virtual processors, 1 to 16 (default 1)"},
 		{"mmu", OPT_CHOICE, "auto|ept|shadow", &run->mmu,
-		 "how addresses are translated: by KVM, or by shadow page tables of ours (default auto)"},
+		 "who translates addresses: KVM, or shadow page tables (default auto)"},
 		{"backing", OPT_CHOICE, "memfd|anon|hugetlb", &run->backing,
 		 "what guest memory is made of (default memfd)"},
 	};

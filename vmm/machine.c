@@ -439,6 +439,11 @@ int machine_powerdown(struct machine *m, struct err *err)
 {
 	int ret = machine_refuse_when_over(m, err);
 
+	if (!ret && m->vm->pv)
+		ret = err_set(err, -EOPNOTSUPP,
+			      "guest %s: has no power button, on shadow page tables (end it from "
+			      "inside, or by quire quit)",
+			      m->cfg.name);
 	if (ret)
 		return ret;
 	machine_notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);

@@ -2,9 +2,9 @@
 /*
  * The monitor: the little that lives at CPL 0 in a guest whose kernel runs at CPL 3.
  *
- * It is not a program. What goes in is one instruction for each vector, what comes out is a straight
- * line that the VMM assembles for each return, for on some hosts code at CPL 0 is emulated at a
- * third of a microsecond an instruction:
+ * It is not a program. What goes in is one instruction for each vector, what comes out is a
+ * straight line that the VMM assembles for each return, for on some hosts code at CPL 0 is
+ * emulated at a third of a microsecond an instruction:
  *
  *   CPL 3   exception, interrupt, or syscall by way of ud2
  *     |     the processor: IDT, stack of the interrupt stack table
@@ -16,12 +16,14 @@
  *     |       iretq
  *   CPL 3   goes on
  *
- * It lives in memory of the VMM's own, which KVM has as a slot above the guest's memory and the guest
- * has no frame for. All of it is mapped, for CPL 0 alone, in one slot of every table of level 4:
+ * It lives in memory of the VMM's own, which KVM has as a slot above the guest's memory and the
+ * guest has no frame for. All of it is mapped, for CPL 0 alone, in one slot of every table of
+ * level 4:
  *
  *   MONITOR_AT +0x0000  vectors
- *              +0x1000  syscall entry: ud2, the one page that is open to CPL 3. Some hosts enter it at
- *                       CPL 3, so that only a fault leads on, others at CPL 0, where it does no harm.
+ *              +0x1000  syscall entry: ud2, the one page that is open to CPL 3. Some hosts enter
+ *                       it at CPL 3, so that only a fault leads on; others at CPL 0, where that
+ *                       does no harm.
  *              +0x2000  GDT
  *              +0x3000  IDT
  *              +0x4000  page tables of the monitor itself and of the table of frames

@@ -236,7 +236,7 @@ int pv_set_boot_state(struct vm *vm, struct err *err)
 	pv->console = gfn_gpa(boot->console).v;
 	pv->nr_pages = boot->nr_pages;
 	pv->clock_offset = -(s64)now_ns();
-	pv->tsc_khz = vcpu_tsc_khz(vm->vcpus[0]);
+	pv_measure_tsc(pv);
 	pv->ports[PV_CONSOLE_PORT] = (struct pv_port){.kind = PV_PORT_CONSOLE};
 	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
 		ret = prepare(&pv->cpus[i], vm->vcpus[i]);
@@ -261,8 +261,7 @@ static void fail_in_monitor(struct pv_cpu *cpu, int vector)
 	const struct monitor_frame *f = monitor_get_frame(&cpu->vcpu->vm->pv->monitor, cpu->id);
 
 	vm_fail(cpu->vcpu->vm, MACHINE_BY_ERROR,
-		"vcpu %u: exception %d in the monitor, at %#llx, address %#llx (this is a defect of "
-		"quire)",
+		"vcpu %u: exception %d in the monitor at %#llx, address %#llx (a defect of quire)",
 		cpu->id, vector, (unsigned long long)f->rip, (unsigned long long)cpu->cr2);
 }
 
@@ -426,6 +425,7 @@ bool pv_enter(struct vcpu *vcpu)
 	arm_timer(cpu);
 	if (!waits && cpu->outside) {
 		pv_deliver_events(cpu);
+		pv_check_rip(cpu);
 		leave(cpu);
 	} else if (!cpu->outside) {
 		needs_trap = pv_event_pending(cpu) || cpu->flushed != shadow_generation(pv->shadow);

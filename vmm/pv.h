@@ -3,8 +3,8 @@
  * A guest whose kernel runs at CPL 3, under the Xen PV ABI, on shadow page tables (mm/shadow.h).
  *
  * Every exception, system call and interrupt of the guest comes to the VMM through the monitor
- * (vmm/monitor.h). The VMM is then what Xen is to such a kernel: it gives the trap to the guest's own
- * handler, or carries out the hypercall. Between a trap and the way back the whole state of a
+ * (vmm/monitor.h). The VMM is then what Xen is to such a kernel: it gives the trap to the guest's
+ * own handler, or carries out the hypercall. Between a trap and the way back the whole state of a
  * processor is in struct pv_cpu, and nothing of it in KVM.
  *
  * Locking: pv.lock is held while a trap is handled. It comes before all other locks of the VM.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The guest's console (hvc0): a ring of bytes each way in a page of the guest's, whose indices count
- * up for ever. The guest may write anything there: indices are read once, and only as many bytes
- * are taken as the ring can hold.
+ * The guest's console (hvc0): a ring of bytes each way in a page of the guest's, whose indices
+ * count up for ever. The guest may write anything there: indices are read once, and only as many
+ * bytes are taken as the ring can hold.
  */
 #include <errno.h>
 #include <stdint.h>

@@ -2,18 +2,17 @@
 /*
  * Hypercalls about one processor: its handlers, stacks, segments, and the start of further ones.
  *
- * Segments. The guest's code runs with the monitor's selectors, whatever it believes: flat ones of 64
- * and, for processes, of 32 bits. Its own descriptor table is therefore only data, and a process
- * cannot have segments with a base (set_thread_area); bases of FS and GS are registers.
+ * Segments. The guest's code runs with the monitor's selectors, whatever it believes: flat ones
+ * of 64 and, for processes, of 32 bits. Its own descriptor table is therefore only data, and a
+ * process cannot have segments with a base (set_thread_area); bases of FS and GS are registers.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/pv_impl.h"
 
-#define CANONICAL(linear) ((u64)((s64)((linear) << 16) >> 16) == (linear))
-#define MASKS_EVENTS	  4 /* in trap_info.flags */
-#define CR0_TS		  8u
+#define MASKS_EVENTS 4 /* in trap_info.flags */
+#define CR0_TS	     8u
 
 long pv_set_trap_table(struct pv_cpu *cpu, const u64 args[5])
 {
@@ -28,7 +27,7 @@ long pv_set_trap_table(struct pv_cpu *cpu, const u64 args[5])
 			return -EFAULT;
 		if (!t.address)
 			return 0;
-		if (!CANONICAL(t.address))
+		if (!PV_CANONICAL(t.address))
 			return -EINVAL;
 		cpu->traps[t.vector] = (struct pv_trap_entry){
 			.address = t.address, .cs = t.cs, .masks_events = t.flags & MASKS_EVENTS};
@@ -60,7 +59,7 @@ long pv_update_descriptor(struct pv_cpu *cpu, const u64 args[5])
 
 long pv_stack_switch(struct pv_cpu *cpu, const u64 args[5])
 {
-	if (!CANONICAL(args[1]))
+	if (!PV_CANONICAL(args[1]))
 		return -EINVAL;
 	cpu->kernel_sp = args[1];
 	return 0;
@@ -72,7 +71,7 @@ long pv_set_callbacks(struct pv_cpu *cpu, const u64 args[5])
 				    CALLBACKTYPE_syscall};
 
 	for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
-		if (!CANONICAL(args[i]))
+		if (!PV_CANONICAL(args[i]))
 			return -EINVAL;
 		cpu->callbacks[types[i]] = (struct pv_callback){args[i],
 								types[i] == CALLBACKTYPE_event};
@@ -98,7 +97,7 @@ long pv_callback_op(struct pv_cpu *cpu, const u64 args[5])
 		return -ENOSYS;
 	if (pv_read(cpu, args[1], &r, sizeof(r)))
 		return -EFAULT;
-	if (r.type >= PV_NR_CALLBACKS || !CANONICAL(r.address))
+	if (r.type >= PV_NR_CALLBACKS || !PV_CANONICAL(r.address))
 		return -EINVAL;
 	cpu->callbacks[r.type] = (struct pv_callback){
 		r.address, r.type == CALLBACKTYPE_event || r.flags & CALLBACKF_mask_events};
@@ -128,7 +127,7 @@ long pv_get_debugreg(struct pv_cpu *cpu, const u64 args[5])
 
 long pv_set_segment_base(struct pv_cpu *cpu, const u64 args[5])
 {
-	if (args[0] != SEGBASE_GS_USER_SEL && !CANONICAL(args[1]))
+	if (args[0] != SEGBASE_GS_USER_SEL && !PV_CANONICAL(args[1]))
 		return -EINVAL;
 	switch (args[0]) {
 	case SEGBASE_FS:
@@ -152,10 +151,8 @@ long pv_set_segment_base(struct pv_cpu *cpu, const u64 args[5])
 
 /* Further processors. */
 
-static void take_context(struct pv_cpu *to, const struct vcpu_guest_context *c)
+static void take_registers(struct pv_cpu *to, const struct cpu_user_regs *r)
 {
-	const struct cpu_user_regs *r = &c->user_regs;
-
 	to->regs = (struct kvm_regs){
 		.rax = r->rax,
 		.rbx = r->rbx,
@@ -176,6 +173,13 @@ static void take_context(struct pv_cpu *to, const struct vcpu_guest_context *c)
 		.rip = r->rip,
 		.rflags = r->rflags,
 	};
+	to->cs = PV_KERNEL_CS;
+	to->ss = PV_KERNEL_SS;
+}
+
+static void take_context(struct pv_cpu *to, const struct vcpu_guest_context *c)
+{
+	take_registers(to, &c->user_regs);
 	for (u32 i = 0; i < ARRAY_SIZE(c->trap_ctxt); i++)
 		if (c->trap_ctxt[i].address)
 			to->traps[c->trap_ctxt[i].vector] = (struct pv_trap_entry){
@@ -194,8 +198,6 @@ static void take_context(struct pv_cpu *to, const struct vcpu_guest_context *c)
 	to->fs_base = c->fs_base;
 	to->gs_kernel = c->gs_base_kernel;
 	to->gs_user = c->gs_base_user;
-	to->cs = PV_KERNEL_CS;
-	to->ss = PV_KERNEL_SS;
 }
 
 static bool good_context(const struct pv *pv, const struct vcpu_guest_context *c)
@@ -206,12 +208,11 @@ static bool good_context(const struct pv *pv, const struct vcpu_guest_context *c
 			      c->user_regs.rip,	       c->kernel_sp};
 
 	for (u32 i = 0; i < ARRAY_SIZE(linear); i++)
-		if (!CANONICAL(linear[i]))
+		if (!PV_CANONICAL(linear[i]))
 			return false;
 	for (u32 i = 0; i < ARRAY_SIZE(c->trap_ctxt); i++)
-		if (!CANONICAL(c->trap_ctxt[i].address))
+		if (!PV_CANONICAL(c->trap_ctxt[i].address))
 			return false;
-	/* (frame numbers of roots are rotated as for 32 bits only above 4 GiB, which 64 bits are not) */
 	return c->flags & VGCF_in_kernel && pv_is_frame(pv, c->ctrlreg[3] >> PAGE_SHIFT);
 }
 

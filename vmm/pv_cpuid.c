@@ -3,7 +3,8 @@
  * What a Xen PV guest's processors say they are: what KVM can give, without what only CPL 0 could
  * use or what the ABI has other ways for, and with Xen's own leaves in the place of KVM's.
  *
- * Sources: Intel SDM volume 2A "CPUID"; public/arch-x86/cpuid.h of Xen for leaves from 0x40000000 on.
+ * Sources: Intel SDM volume 2A "CPUID"; public/arch-x86/cpuid.h of Xen for leaves from 0x40000000
+ * on.
  */
 #include <string.h>
 

@@ -2,7 +2,8 @@
 /*
  * Privileged instructions of a kernel that runs at CPL 3. It has hypercalls for what is frequent;
  * what is left is few and plain: rdmsr, wrmsr, moves to and from control registers, xsetbv, port
- * input and output, wbinvd, hlt, and cpuid behind the prefix by which it asks for this Xen's answer.
+ * input and output, wbinvd, hlt, and cpuid behind the prefix by which it asks for this Xen's
+ * answer.
  *
  * Sources: Intel SDM volume 2 for encodings, volume 4 for MSR numbers; Xen's xen.h for the prefix.
  */
@@ -103,7 +104,7 @@ static u64 read_msr(const struct pv_cpu *cpu, u32 index)
 static void write_msr(struct pv_cpu *cpu, u32 index, u64 value)
 {
 	/* a base that is not canonical would fault in the monitor */
-	if ((u64)((s64)(value << 16) >> 16) != value)
+	if (!PV_CANONICAL(value))
 		return;
 	switch (index) {
 	case MSR_FS_BASE:
@@ -179,15 +180,30 @@ static u32 without_device(u16 port, u32 value)
 	return value;
 }
 
-static void emulate_port(struct pv_cpu *cpu, u8 opcode, u16 port, bool operand16)
+/* Whether the kernel, or what it grants to this process, may use [port, port + size). */
+static bool may_use(struct pv_cpu *cpu, u16 port, u8 size)
+{
+	u8 bits[2] = {0xff, 0xff};
+
+	if (!cpu->user || cpu->iopl == 3)
+		return true;
+	if ((u32)port + size > cpu->io_ports ||
+	    pv_read(cpu, cpu->io_bitmap + port / 8, bits, port % 8 + size > 8 ? 2 : 1))
+		return false;
+	return !((u32)(bits[0] | bits[1] << 8) >> port % 8 & ((1u << size) - 1));
+}
+
+static bool emulate_port(struct pv_cpu *cpu, u8 opcode, u16 port, bool operand16)
 {
 	struct devices *devices = cpu->vcpu->vm->devices;
 	u8 size = !(opcode & 1) ? 1 : operand16 ? 2 : 4;
 	u32 value = (u32)cpu->regs.rax;
 
+	if (!may_use(cpu, port, size))
+		return false;
 	if (opcode & 2) {
 		devices_out(devices, port, size, 1, &value);
-		return;
+		return true;
 	}
 	devices_in(devices, port, size, 1, &value);
 	value = without_device(port, value);
@@ -195,6 +211,7 @@ static void emulate_port(struct pv_cpu *cpu, u8 opcode, u16 port, bool operand16
 		set32(&cpu->regs.rax, value);
 	else
 		memcpy(&cpu->regs.rax, &value, size);
+	return true;
 }
 
 static bool two_bytes(struct pv_cpu *cpu, struct insn *in)
@@ -231,14 +248,16 @@ static bool one_byte(struct pv_cpu *cpu, struct insn *in, u8 opcode)
 	case 0xe5:
 	case 0xe6:
 	case 0xe7:
-		emulate_port(cpu, opcode, next(in), in->operand16);
-		return true;
+		return emulate_port(cpu, opcode, next(in), in->operand16);
 	case 0xec: /* and in dx */
 	case 0xed:
 	case 0xee:
 	case 0xef:
-		emulate_port(cpu, opcode, (u16)cpu->regs.rdx, in->operand16);
-		return true;
+		return emulate_port(cpu, opcode, (u16)cpu->regs.rdx, in->operand16);
+	}
+	if (cpu->user)
+		return false;
+	switch (opcode) {
 	case 0xf4: /* hlt: wait as SCHEDOP_block does, but with the mask as it is */
 		cpu->blocked = true;
 		return true;
@@ -256,14 +275,17 @@ bool pv_emulate_privileged(struct pv_cpu *cpu)
 	u8 opcode;
 	bool done;
 
-	if (cpu->user || !fetch(cpu, &in))
+	if (!fetch(cpu, &in))
 		return false;
 	opcode = next(&in);
 	for (; opcode == 0x66 || (opcode & 0xf0) == 0x40; opcode = next(&in)) {
 		in.operand16 |= opcode == 0x66;
 		in.rex = opcode == 0x66 ? 0 : opcode;
 	}
-	done = opcode == 0x0f ? two_bytes(cpu, &in) : one_byte(cpu, &in, opcode);
+	if (opcode == 0x0f)
+		done = !cpu->user && two_bytes(cpu, &in);
+	else
+		done = one_byte(cpu, &in, opcode);
 	if (done)
 		cpu->regs.rip += in.at;
 	return done;

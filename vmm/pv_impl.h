@@ -11,6 +11,8 @@
 #include "vmm/pv.h"
 #include "vmm/xen.h"
 
+#define PV_CANONICAL(linear) ((u64)((s64)((linear) << 16) >> 16) == (linear))
+
 #define PV_POLL_ANY UINT32_MAX
 
 #define PV_MAX_GDT	 16
@@ -54,6 +56,9 @@ struct pv_cpu {
 	u32 gdt_entries;
 	u64 gdt_frames[PV_MAX_GDT];
 	u64 vcpu_info; /* guest-physical address */
+	u8 iopl;       /* 3: processes may use any port */
+	u64 io_bitmap; /* else those with a clear bit there, in the kernel's memory */
+	u32 io_ports;
 	struct vcpu_runstate_info runstate;
 	u64 time_copy;	 /* guest-physical address, 0: none */
 	u64 runstate_at; /* linear address of the guest's copy, 0: none */
@@ -94,8 +99,8 @@ struct pv {
 	u64 console;	 /* likewise, of the ring */
 	bool console_used;
 	struct pv_port ports[PV_NR_PORTS];
-	s64 clock_offset; /* system time = CLOCK_MONOTONIC + this */
-	u64 tsc_khz;
+	s64 clock_offset;	 /* system time = CLOCK_MONOTONIC + this */
+	u64 tsc_khz, tsc_offset; /* of the guest's counter against the host's */
 	struct pv_cpu cpus[VM_MAX_CPUS];
 	struct pv_stats stats;
 	bool enosys_told[PV_NR_HYPERCALLS];
@@ -123,6 +128,7 @@ void pv_flush_others(struct pv_cpu *cpu);
 void pv_trap(struct pv_cpu *cpu, int vector, u64 error);
 void pv_deliver(struct pv_cpu *cpu, int vector, u64 error);
 void pv_deliver_events(struct pv_cpu *cpu);
+void pv_check_rip(struct pv_cpu *cpu);
 void pv_enter_callback(struct pv_cpu *cpu, unsigned int type);
 int pv_iret(struct pv_cpu *cpu);
 void pv_switch_to(struct pv_cpu *cpu, bool user);
@@ -161,6 +167,7 @@ bool pv_get_mask(struct pv_cpu *cpu);
 /* pv_time.c */
 long pv_set_timer_op(struct pv_cpu *cpu, const u64 args[5]);
 u64 pv_system_time(const struct pv *pv);
+void pv_measure_tsc(struct pv *pv); /* while no vCPU runs */
 void pv_update_time(struct pv_cpu *cpu);
 void pv_set_wallclock(struct pv *pv);
 void pv_check_timer(struct pv_cpu *cpu);

@@ -94,13 +94,27 @@ long pv_memory_op(struct pv_cpu *cpu, const u64 args[5])
 	}
 }
 
-/* A guest has no hardware, and privileged instructions are emulated by what they are. */
+/* Which ports processes may use: vmm/pv_emulate.c asks. Other hardware a guest does not have. */
 long pv_physdev_op(struct pv_cpu *cpu, const u64 args[5])
 {
-	(void)cpu;
+	struct physdev_set_iobitmap map;
+	struct physdev_set_iopl level;
+
 	switch (args[0]) {
 	case PHYSDEVOP_set_iopl:
+		if (pv_read(cpu, args[1], &level, sizeof(level)))
+			return -EFAULT;
+		if (level.iopl > 3)
+			return -EINVAL;
+		cpu->iopl = (u8)level.iopl;
+		return 0;
 	case PHYSDEVOP_set_iobitmap:
+		if (pv_read(cpu, args[1], &map, sizeof(map)))
+			return -EFAULT;
+		if (map.nr_ports > 65536)
+			return -EINVAL;
+		memcpy(&cpu->io_bitmap, &map.bitmap, sizeof(cpu->io_bitmap));
+		cpu->io_ports = map.nr_ports;
 		return 0;
 	default:
 		return -ENOSYS;

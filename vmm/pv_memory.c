@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Guest memory as the hypercalls see it: by frame, and by the guest kernel's linear addresses, which
- * are walked in the guest's own tables with its kernel's rights.
+ * Guest memory as the hypercalls see it: by frame, and by the guest kernel's linear addresses,
+ * which are walked in the guest's own tables with its kernel's rights.
  */
 #include <errno.h>
 

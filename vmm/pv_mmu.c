@@ -5,8 +5,8 @@
  * (compare-and-exchange of an entry) are found by write protection.
  *
  * Xen checks each entry, for its guests' tables are what the processor walks. Here they are only
- * data: whatever a guest writes there, shadow entries are made of frames that are its own. So nothing
- * is checked but that a table is in memory.
+ * data: whatever a guest writes there, shadow entries are made of frames that are its own. So
+ * nothing is checked but that a table is in memory.
  */
 #include <errno.h>
 #include <string.h>
@@ -117,6 +117,8 @@ static long clear_page(struct pv *pv, u64 frame)
 {
 	static const u8 zeros[PAGE_SIZE];
 
+	if (!pv_is_frame(pv, frame))
+		return -EINVAL;
 	shadow_forget_table(pv->shadow, frame);
 	return pv_write_phys(pv, frame << PAGE_SHIFT, zeros, PAGE_SIZE) ? -EINVAL : 0;
 }
@@ -125,10 +127,23 @@ static long copy_page(struct pv *pv, u64 to, u64 from)
 {
 	u8 page[PAGE_SIZE];
 
-	if (pv_read_phys(pv, from << PAGE_SHIFT, page, PAGE_SIZE))
+	if (!pv_is_frame(pv, to) || !pv_is_frame(pv, from) ||
+	    pv_read_phys(pv, from << PAGE_SHIFT, page, PAGE_SIZE))
 		return -EINVAL;
 	shadow_forget_table(pv->shadow, to);
 	return pv_write_phys(pv, to << PAGE_SHIFT, page, PAGE_SIZE) ? -EINVAL : 0;
+}
+
+/* Not checked as Xen does, but noted: a kernel may write entries of a pinned table directly. */
+static long pin(struct pv *pv, u64 frame, bool pinned)
+{
+	if (!pv_is_frame(pv, frame))
+		return -EINVAL;
+	if (pinned)
+		shadow_note_table(pv->shadow, frame);
+	else
+		shadow_forget_table(pv->shadow, frame);
+	return 0;
 }
 
 static long extended(struct pv_cpu *cpu, const struct mmuext_op *op)
@@ -141,15 +156,9 @@ static long extended(struct pv_cpu *cpu, const struct mmuext_op *op)
 	case MMUEXT_PIN_L2_TABLE:
 	case MMUEXT_PIN_L3_TABLE:
 	case MMUEXT_PIN_L4_TABLE:
-		if (!pv_is_frame(pv, frame))
-			return -EINVAL;
-		shadow_note_table(pv->shadow, frame);
-		return 0;
+		return pin(pv, frame, true);
 	case MMUEXT_UNPIN_TABLE:
-		if (!pv_is_frame(pv, frame))
-			return -EINVAL;
-		shadow_forget_table(pv->shadow, frame);
-		return 0;
+		return pin(pv, frame, false);
 	case MMUEXT_NEW_BASEPTR:
 		return new_root(cpu, SHADOW_KERNEL, frame);
 	case MMUEXT_NEW_USER_BASEPTR:
@@ -169,11 +178,9 @@ static long extended(struct pv_cpu *cpu, const struct mmuext_op *op)
 	case MMUEXT_SET_LDT: /* no segment of a local table is ever loaded: vmm/pv_cpu.c */
 		return 0;
 	case MMUEXT_CLEAR_PAGE:
-		return pv_is_frame(pv, frame) ? clear_page(pv, frame) : -EINVAL;
+		return clear_page(pv, frame);
 	case MMUEXT_COPY_PAGE:
-		return pv_is_frame(pv, frame) && pv_is_frame(pv, op->arg2.src_mfn)
-			       ? copy_page(pv, frame, op->arg2.src_mfn)
-			       : -EINVAL;
+		return copy_page(pv, frame, op->arg2.src_mfn);
 	default:
 		return -ENOSYS;
 	}

@@ -12,6 +12,7 @@
 #include "mm/clock.h"
 #include "vmm/pv_impl.h"
 
+#define MSR_TSC	   0x10u
 #define NS_PER_S   ((u64)1000000000)
 #define TSC_STABLE 1 /* XEN_PVCLOCK_TSC_STABLE_BIT: all processors may be compared */
 
@@ -20,17 +21,20 @@ u64 pv_system_time(const struct pv *pv)
 	return now_ns() + (u64)pv->clock_offset;
 }
 
-static u64 guest_tsc(const struct pv_cpu *cpu)
+void pv_measure_tsc(struct pv *pv)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} msr = {.head = {.nmsrs = 1}, .entry = {.index = 0x10}};
+	u8 room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)]
+		__attribute__((aligned(_Alignof(struct kvm_msrs)))) = {0};
+	struct kvm_msrs *msrs = (void *)room;
+	const struct vcpu *vcpu = pv->vm->vcpus[0];
 
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = MSR_TSC;
+	pv->tsc_khz = vcpu_tsc_khz(vcpu);
+	pv->tsc_offset = 0;
 	/* PVM's guests read the processor's own counter, whatever KVM says of an offset */
-	if (cpu->vcpu->vm->kind == KVM_PVM || ioctl(cpu->vcpu->fd, KVM_GET_MSRS, &msr.head) != 1)
-		return __rdtsc();
-	return msr.entry.data;
+	if (pv->vm->kind != KVM_PVM && ioctl(vcpu->fd, KVM_GET_MSRS, msrs) == 1)
+		pv->tsc_offset = msrs->entries[0].data - __rdtsc();
 }
 
 /* ns = ticks << shift, times mul, over 2^32 */
@@ -65,7 +69,7 @@ void pv_update_time(struct pv_cpu *cpu)
 	scale(pv->tsc_khz, &t.tsc_to_system_mul, &shift);
 	t.tsc_shift = shift;
 	t.flags = TSC_STABLE;
-	t.tsc_timestamp = guest_tsc(cpu);
+	t.tsc_timestamp = __rdtsc() + pv->tsc_offset;
 	t.system_time = pv_system_time(pv);
 	pv_write_phys(pv, at, &t, sizeof(t));
 	t.version++;
@@ -156,7 +160,7 @@ long pv_timer_op(struct pv_cpu *cpu, u32 op, u64 at)
 	return 0;
 }
 
-/* Where the time went. A guest reads it to tell stolen time; here none is ever told to be stolen. */
+/* Where the time went: guests learn from it what was stolen from them, here always nothing. */
 
 static long tell_runstate(struct pv_cpu *cpu, struct pv_cpu *to, u64 at)
 {

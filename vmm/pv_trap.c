@@ -21,6 +21,8 @@
 #define RFLAGS_RF ((u64)1 << 16)
 #define RFLAGS_VM ((u64)1 << 17)
 
+#define DR6_STEP ((u64)1 << 14)
+
 #define CS_RPL	  3u
 #define USER_CS64 MONITOR_CODE64
 
@@ -122,6 +124,13 @@ void pv_deliver_events(struct pv_cpu *cpu)
 	pv_enter_callback(cpu, CALLBACKTYPE_event);
 }
 
+/* An address that is none would fault in the monitor's iretq: the guest has the fault at once. */
+void pv_check_rip(struct pv_cpu *cpu)
+{
+	if (!PV_CANONICAL(cpu->regs.rip))
+		pv_deliver(cpu, VECTOR_GP, 0);
+}
+
 /* The return from a handler: to the kernel, or to a process. */
 int pv_iret(struct pv_cpu *cpu)
 {
@@ -221,6 +230,10 @@ void pv_trap(struct pv_cpu *cpu, int vector, u64 error)
 	case VECTOR_NM:
 		cpu->cr0 &= ~(u64)8; /* TS: the guest saw it */
 		cpu->load_cr0 = true;
+		pv_deliver(cpu, vector, 0);
+		return;
+	case VECTOR_DB: /* of all its causes only single steps are the guest's to have */
+		cpu->dr[6] |= DR6_STEP;
 		pv_deliver(cpu, vector, 0);
 		return;
 	case MONITOR_INTERRUPT:

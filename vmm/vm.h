@@ -91,7 +91,7 @@ struct vm {
 	struct space *space;
 	struct mem *mem;	 /* NULL: the backing is one that cannot be managed */
 	struct image_pager lazy; /* its origin, where the guest was restored from an image */
-	struct pv *pv; /* of a guest on shadow page tables; NULL otherwise */
+	struct pv *pv;		 /* of a guest on shadow page tables; NULL otherwise */
 	struct devices *devices;
 	struct device_host device_host;
 	struct boot_entry entry;
