@@ -93,12 +93,37 @@ static void print_page(const json_t *t, const json_t *page)
 	       json_is_true(json_object_get(page, "executable")) ? "executable" : "not executable");
 }
 
+/* Of a guest on shadow tables: what the processor finds in the guest's entries' place. */
+static void print_shadow(const json_t *t)
+{
+	const json_t *step;
+	size_t i;
+
+	if (!json_is_string(json_object_get(t, "view")))
+		return;
+	printf("\nthe processor walks shadow tables instead, here those for %s:\n",
+	       strcmp(view_text(t, "view"), "kernel") ? "processes" : "the kernel");
+	json_array_foreach(json_object_get(t, "steps"), i, step)
+	{
+		if (json_is_string(json_object_get(step, "shadow")))
+			printf("%-5s %5llu %18s %18s\n", view_text(step, "level"),
+			       (unsigned long long)view_count(step, "index"), "",
+			       view_text(step, "shadow"));
+	}
+}
+
 static void print_cost(const json_t *t, const json_t *cost)
 {
 	unsigned long long n = view_count(cost, "references");
 	unsigned long long guest = view_count(cost, "guest-levels");
 
-	if (view_count(cost, "shadow-levels"))
+	if (json_is_string(json_object_get(t, "view")))
+		printf("a TLB miss costs at most %llu memory references: %llu levels of shadow "
+		       "tables, %llu of the host's (%s)\n",
+		       n, (unsigned long long)view_count(cost, "shadow-levels"),
+		       (unsigned long long)view_count(cost, "host-levels"),
+		       view_text(t, "second-step"));
+	else if (view_count(cost, "shadow-levels"))
 		printf("KVM shadows the guest's tables here: a TLB miss costs at most %llu memory "
 		       "references, one for each level\n",
 		       n);
@@ -135,6 +160,7 @@ static void print_outcome(const json_t *t, const json_t *page)
 		return;
 	}
 	print_page(t, page);
+	print_shadow(t);
 	print_cost(t, json_object_get(t, "cost"));
 	print_page_way(json_object_get(page, "second"));
 }

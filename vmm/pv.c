@@ -85,7 +85,7 @@ static int create_shadow(struct pv *pv, u32 pages, struct err *err)
 		.arena = pv->monitor.memory + pv->monitor.arena,
 		.machine = pv->monitor.machine + pv->monitor.arena,
 		.pages = pages,
-		.maxphyaddr = 52,
+		.maxphyaddr = PV_MAXPHYADDR,
 		.first = MONITOR_FIRST_SLOT,
 		.nr = MONITOR_NR_SLOTS,
 		.fixed = pv->monitor.fixed,

@@ -14,6 +14,7 @@
 #ifndef QUIRE_VMM_PV_H
 #define QUIRE_VMM_PV_H
 
+#include "mm/ptwalk.h"
 #include "vmm/vcpu.h"
 
 struct pv;
@@ -36,6 +37,13 @@ bool pv_exit(struct vcpu *vcpu);
 
 /* Bring a vCPU that may be in the monitor out of it, so that its state is whole. */
 void pv_settle(struct vcpu *vcpu);
+
+/*
+ * While the vCPU is outside the guest: how its guest's own tables are walked in the view it has
+ * now, and the shadow entries on the way to @linear, from level 4 down: how many there are.
+ */
+void pv_walk_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, bool *user);
+u32 pv_shadow_walk(struct vcpu *vcpu, u64 linear, u64 entries[4]);
 
 /* The processors' features for such a guest, in a table with room for three more entries. */
 void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room);

@@ -13,6 +13,10 @@
 
 #define PV_CANONICAL(linear) ((u64)((s64)((linear) << 16) >> 16) == (linear))
 
+/* Of a page-table entry: where it leads; no bit of that is reserved. */
+#define PV_MAXPHYADDR	 52
+#define PV_ENTRY_ADDRESS ((u64)0x000ffffffffff000)
+
 #define PV_POLL_ANY UINT32_MAX
 
 #define PV_MAX_GDT	 16

@@ -4,6 +4,7 @@
  * which are walked in the guest's own tables with its kernel's rights.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "vmm/pv_impl.h"
 
@@ -91,6 +92,45 @@ void pv_shadow_guest(struct pv *pv, struct shadow_guest *guest)
 	};
 }
 
+static void set_mode(const struct pv_cpu *cpu, enum shadow_view view, struct ptwalk_mode *mode)
+{
+	*mode = (struct ptwalk_mode){
+		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
+		.cr3 = cpu->roots[view] << PAGE_SHIFT,
+		.cr4 = PTWALK_CR4_PAE,
+		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.maxphyaddr = PV_MAXPHYADDR,
+	};
+}
+
+void pv_walk_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, bool *user)
+{
+	const struct pv_cpu *cpu = &vcpu->vm->pv->cpus[vcpu->id];
+
+	*user = cpu->user;
+	set_mode(cpu, cpu->user ? SHADOW_USER : SHADOW_KERNEL, mode);
+}
+
+u32 pv_shadow_walk(struct vcpu *vcpu, u64 linear, u64 entries[4])
+{
+	const struct pv *pv = vcpu->vm->pv;
+	const struct pv_cpu *cpu = &pv->cpus[vcpu->id];
+	u64 table = cpu->cr3[cpu->user ? SHADOW_USER : SHADOW_KERNEL];
+
+	for (u32 i = 0; i < 4; i++) {
+		u64 at = (table & PV_ENTRY_ADDRESS) - pv->monitor.machine;
+
+		if (at >= pv->monitor.size)
+			return i;
+		at += (linear >> (39 - 9 * i) & 511) * sizeof(u64);
+		memcpy(&entries[i], pv->monitor.memory + at, sizeof(u64));
+		table = entries[i];
+		if (!(table & PTWALK_PRESENT) || (i && table & PTWALK_LARGE))
+			return i + 1;
+	}
+	return 4;
+}
+
 static enum ptwalk_outcome walk(struct pv_cpu *cpu, u64 linear, enum ptwalk_kind kind,
 				struct ptwalk_result *r)
 {
@@ -98,14 +138,9 @@ static enum ptwalk_outcome walk(struct pv_cpu *cpu, u64 linear, enum ptwalk_kind
 	const struct ptwalk_memory memory = {
 		.opaque = pv, .read = read_entry, .cmpxchg = change_entry};
 	const struct ptwalk_access access = {kind, PTWALK_BY_SUPERVISOR};
-	const struct ptwalk_mode mode = {
-		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
-		.cr3 = cpu->roots[SHADOW_KERNEL] << PAGE_SHIFT,
-		.cr4 = PTWALK_CR4_PAE,
-		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
-		.maxphyaddr = 52,
-	};
+	struct ptwalk_mode mode;
 
+	set_mode(cpu, SHADOW_KERNEL, &mode);
 	return ptwalk(&mode, &memory, &access, linear, r);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/host.h"
+#include "vmm/pv.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -81,6 +82,14 @@ static void read_pdptes(const struct vcpu *vcpu, struct ptwalk_mode *mode, u64 p
 		return;
 	memcpy(pdptes, s.pdptrs, 4 * sizeof(pdptes[0]));
 	mode->pdptes = pdptes;
+}
+
+/* On shadow tables, what KVM has for registers is the monitor's. */
+static int read_shadowed_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, struct translation *t)
+{
+	t->shadowed = true;
+	pv_walk_mode(vcpu, mode, &t->user);
+	return 0;
 }
 
 static int read_mode(const struct vcpu *vcpu, struct ptwalk_mode *mode, u64 pdptes[4])
@@ -160,15 +169,28 @@ static void add_second_steps(const struct nested *map, struct translation *t)
 		nested_walk(map, t->walk.at, &t->page);
 }
 
+/* Large pages of the guest's may be cut small: then there is one more than it has steps. */
+static void add_shadow(struct vcpu *vcpu, struct translation *t)
+{
+	u64 entries[4];
+	u32 n = pv_shadow_walk(vcpu, t->order.linear, entries);
+
+	t->shadow_levels = n;
+	for (u32 i = 0; i < MIN(n, t->walk.nr_steps); i++) {
+		t->steps[i].has_shadow = true;
+		t->steps[i].shadow = entries[i];
+	}
+}
+
 /* With the vCPUs outside the guest. */
 static int walk(struct vm *vm, const struct nested *map, struct translation *t, struct err *err)
 {
-	const struct vcpu *vcpu = vm->vcpus[t->order.cpu];
+	struct vcpu *vcpu = vm->vcpus[t->order.cpu];
 	struct walker w = {.vm = vm};
 	const struct ptwalk_memory memory = {.opaque = &w, .read = read_entry};
 	struct ptwalk_mode mode;
 	u64 pdptes[4];
-	int ret = read_mode(vcpu, &mode, pdptes);
+	int ret = vm->pv ? read_shadowed_mode(vcpu, &mode, t) : read_mode(vcpu, &mode, pdptes);
 
 	if (ret < 0)
 		return err_set(err, ret, "vCPU %u: its registers cannot be read: %s", vcpu->id,
@@ -185,6 +207,8 @@ static int walk(struct vm *vm, const struct nested *map, struct translation *t, 
 	/* PAE's registers are no references */
 	t->guest_levels = t->walk.nr_steps - (mode.pdptes && t->walk.nr_steps);
 	add_second_steps(map, t);
+	if (t->shadowed)
+		add_shadow(vcpu, t);
 	return 0;
 }
 
@@ -202,7 +226,10 @@ static void add_costs(const struct nested *map, enum host_paging host, struct tr
 	};
 	bool large = t->paging == PTWALK_OFF || t->walk.shift >= 21;
 
-	if (host == HOST_PAGING_SHADOW) {
+	if (t->shadowed) {
+		t->host_levels = host == HOST_PAGING_SHADOW ? 0 : NESTED_LEVELS - map->huge;
+		t->references = ptwalk_references(t->shadow_levels, t->host_levels);
+	} else if (host == HOST_PAGING_SHADOW) {
 		t->shadow_levels = shadow_levels[t->paging] - (map->huge && large);
 		t->references = ptwalk_references(t->shadow_levels, 0);
 	} else {

@@ -22,9 +22,11 @@ struct translate_order {
 	struct ptwalk_access access;
 };
 
-/* An entry of the guest's tables. What KVM's shadow tables have in its place would stand here. */
+/* An entry of the guest's tables. */
 struct translation_step {
 	struct ptwalk_step guest;
+	bool has_shadow; /* there is a shadow table in this one's place; and its entry */
+	u64 shadow;
 	u32 index;		   /* of the entry in its table */
 	struct nested_walk second; /* of the entry's own address */
 };
@@ -41,6 +43,8 @@ struct translation {
 	 * levels and the host's are walked; else those of KVM's shadow tables, which map what the
 	 * guest's do, in pages no larger than the host's. The other kind is 0.
 	 */
+	bool shadowed;		 /* the guest runs on shadow tables of ours (vmm/pv.h) */
+	bool user;		 /* and those are for a process */
 	const char *host_paging; /* host_paging_name() of this host's */
 	u32 guest_levels, host_levels, shadow_levels;
 	u32 references;

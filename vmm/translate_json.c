@@ -148,11 +148,12 @@ static json_t *steps_json(const struct translation *t)
 		bool read = t->outcome != PTWALK_NO_MEMORY || i < t->walk.nr_steps - 1;
 
 		json_array_append_new(steps,
-				      json_pack("{s:s, s:i, s:o, s:o, s:o, s:o}", "level",
+				      json_pack("{s:s, s:i, s:o, s:o, s:o, s:o*, s:o}", "level",
 						level_names[s->guest.level], "index", (int)s->index,
 						"at", hex(s->guest.at.v), "entry",
 						read ? hex(s->guest.entry) : json_null(), "flags",
-						guest_flags(t->paging, &s->guest), "second",
+						guest_flags(t->paging, &s->guest), "shadow",
+						s->has_shadow ? hex(s->shadow) : NULL, "second",
 						second_json(&s->second)));
 	}
 	return steps;
@@ -220,15 +221,22 @@ static json_t *map_json(const struct translation *t)
 			 count_json(&t->map[NESTED_2M]), "kvm", kvm);
 }
 
+/* Of a guest on shadow tables. */
+static const char *view_name(const struct translation *t)
+{
+	return !t->shadowed ? NULL : t->user ? "process" : "kernel";
+}
+
 json_t *translate_json(const struct translation *t)
 {
 	const struct translate_order *order = &t->order;
 
-	return json_pack("{s:o, s:o, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "address",
-			 hex(order->linear), "cpu", number(order->cpu), "access",
-			 translate_kind_names[order->access.kind], "user",
-			 order->access.by == PTWALK_BY_USER, "paging", paging_names[t->paging],
-			 "outcome", outcome_names[t->outcome], "second-step", t->host_paging,
-			 "steps", steps_json(t), "page", page_json(t), "fault", fault_json(t),
-			 "cost", cost_json(t), "map", map_json(t));
+	return json_pack("{s:o, s:s*, s:o, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
+			 "address", hex(order->linear), "view", view_name(t), "cpu",
+			 number(order->cpu), "access", translate_kind_names[order->access.kind],
+			 "user", order->access.by == PTWALK_BY_USER, "paging",
+			 paging_names[t->paging], "outcome", outcome_names[t->outcome],
+			 "second-step", t->host_paging, "steps", steps_json(t), "page",
+			 page_json(t), "fault", fault_json(t), "cost", cost_json(t), "map",
+			 map_json(t));
 }
