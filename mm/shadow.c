@@ -214,6 +214,31 @@ void shadow_drop_all(struct shadow *s)
 	}
 }
 
+void shadow_forget_all(struct shadow *s)
+{
+	shadow_drop_all(s);
+	memset(s->flags, 0, s->cfg.guest.nr_frames);
+}
+
+/* Most frames are none: eight at a time. */
+bool shadow_next_table(const struct shadow *s, u64 *frame)
+{
+	const u64 known = FRAME_KNOWN * 0x0101010101010101u;
+	u64 at = *frame, nr = s->cfg.guest.nr_frames, eight;
+
+	while (at < nr && !(s->flags[at] & FRAME_KNOWN)) {
+		u64 step = 1;
+
+		if (nr - at >= sizeof(eight)) {
+			memcpy(&eight, &s->flags[at], sizeof(eight));
+			step = eight & known ? 1 : sizeof(eight);
+		}
+		at += step;
+	}
+	*frame = at;
+	return at < nr;
+}
+
 u64 shadow_generation(const struct shadow *s)
 {
 	return s->generation;

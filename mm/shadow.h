@@ -31,7 +31,7 @@
  *
  * The guest sees what hardware would do: to loosen an entry takes effect on a fault at the latest,
  * to tighten one at its TLB flush. All entries can be dropped at any time, and come back by faults.
- * (Who restores a guest elsewhere has to note its pinned tables again.)
+ * (Who restores a guest elsewhere has to note its tables again: shadow_next_table().)
  *
  * Views. The guest kernel runs at CPL 3 like its processes do, as under Xen: what it may see and
  * they may not is therefore a matter of tables. In the view SHADOW_KERNEL the U/S bit does not
@@ -151,12 +151,21 @@ void shadow_forget_table(struct shadow *s, u64 frame);
  */
 u32 shadow_table_level(const struct shadow *s, u64 frame, bool *synced);
 
+/*
+ * The frames that are tables, as noted or found, whether they have a shadow now or not: the first
+ * from *@frame on. False: there are no more.
+ */
+bool shadow_next_table(const struct shadow *s, u64 *frame);
+
 /* By the reverse map: no entry maps the frame; none maps it writable. How many did. */
 u32 shadow_unmap_frame(struct shadow *s, u64 frame);
 u32 shadow_protect_frame(struct shadow *s, u64 frame);
 
 /* Everything but the processors' roots, which become empty. */
 void shadow_drop_all(struct shadow *s);
+
+/* The same, and no frame is a table any more: the guest's memory has become another's. */
+void shadow_forget_all(struct shadow *s);
 
 /*
  * A processor must flush its TLB before it enters the guest when this has changed since it last did

@@ -200,6 +200,54 @@ static void test_note_and_forget(void **state)
 	world_end(w);
 }
 
+/* Which frames are tables, as who saves the guest asks. */
+static u64 next_table(const struct world *w, u64 from)
+{
+	return shadow_next_table(w->s, &from) ? from : NR_FRAMES;
+}
+
+static void test_next_table(void **state)
+{
+	struct world *w = guest_with_tables(1, KERNEL_RO);
+
+	(void)state;
+	for (u64 frame = ROOT; frame <= OTHER; frame++)
+		assert_int_equal(next_table(w, frame), frame);
+	assert_int_equal(next_table(w, 0), ROOT);
+	assert_int_equal(next_table(w, OTHER + 1), NR_FRAMES);
+	for (u64 frame = PAGES; frame < PAGES + 20; frame += 3) {
+		shadow_note_table(w->s, frame);
+		assert_int_equal(next_table(w, OTHER + 1), frame);
+		shadow_forget_table(w->s, frame);
+	}
+	shadow_note_table(w->s, NR_FRAMES - 1);
+	assert_int_equal(next_table(w, OTHER + 1), NR_FRAMES - 1);
+	/* without a shadow they are tables still */
+	shadow_drop_all(w->s);
+	assert_int_equal(next_table(w, 0), ROOT);
+	world_end(w);
+}
+
+/* Another memory: nothing of what was known is true of it. */
+static void test_forget_all(void **state)
+{
+	struct world *w = guest_with_tables(1, KERNEL_RO);
+
+	(void)state;
+	reaches(w, 0, SHADOW_KERNEL, TABLE_AT(OTHER), PTWALK_WRITE, OTHER, 1);
+	shadow_note_table(w->s, NR_FRAMES - 1);
+	shadow_forget_all(w->s);
+	assert_int_equal(next_table(w, 0), NR_FRAMES);
+	world_check(w);
+	fails(w, 0, SHADOW_KERNEL, TABLE_AT(OTHER), PTWALK_WRITE, RO_ERROR);
+	world_roots(w, 0, ROOT, SHADOW_NO_ROOT);
+	reaches(w, 0, SHADOW_KERNEL, AT(0), PTWALK_READ, PAGES, 1);
+	assert_int_equal(next_table(w, 0), ROOT);
+	shadow_note_table(w->s, OTHER);
+	reaches(w, 0, SHADOW_KERNEL, TABLE_AT(OTHER), PTWALK_WRITE, OTHER, 1);
+	world_end(w);
+}
+
 /* ---- Several processors ---- */
 
 /*
@@ -350,6 +398,8 @@ int main(void)
 		cmocka_unit_test(test_on_the_way),
 		cmocka_unit_test(test_process_page),
 		cmocka_unit_test(test_note_and_forget),
+		cmocka_unit_test(test_next_table),
+		cmocka_unit_test(test_forget_all),
 		cmocka_unit_test(test_late_write),
 		cmocka_unit_test(test_late_unsynced_write),
 		cmocka_unit_test(test_race),
