@@ -114,6 +114,7 @@ int pv_create(struct vm *vm, struct err *err)
 	vm->pv = pv;
 	pthread_mutex_init(&pv->lock, NULL);
 	paging = host_paging(vm->kind, &unused);
+	pthread_mutex_init(&pv->input_lock, NULL);
 	pv->touches = paging != HOST_PAGING_EPT && paging != HOST_PAGING_NPT;
 	pv->nr_frames = end >> PAGE_SHIFT;
 	ret = monitor_create(&pv->monitor, machine, pv->nr_frames, vm->cfg.nr_cpus, pages);
@@ -130,6 +131,7 @@ void pv_destroy(struct pv *pv)
 		return;
 	shadow_destroy(pv->shadow);
 	monitor_destroy(&pv->monitor);
+	pthread_mutex_destroy(&pv->input_lock);
 	pthread_mutex_destroy(&pv->lock);
 	free(pv);
 }
@@ -418,6 +420,7 @@ bool pv_enter(struct vcpu *vcpu)
 
 	vcpu->run->request_interrupt_window = 0;
 	pthread_mutex_lock(&pv->lock);
+	pv_console_take_input(pv);
 	pv_check_timer(cpu);
 	if (cpu->blocked && pv_event_pending(cpu))
 		cpu->blocked = false;

@@ -48,7 +48,10 @@ u32 pv_shadow_walk(struct vcpu *vcpu, u64 linear, u64 entries[4]);
 /* The processors' features for such a guest, in a table with room for three more entries. */
 void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room);
 
-/* Bytes for the guest's console: how many it took. Whether it uses that console at all. */
+/*
+ * Bytes for the guest's console: how many it took; never waits, and from one thread at a time.
+ * Whether it uses that console at all.
+ */
 size_t pv_console_input(struct pv *pv, const u8 *data, size_t len);
 bool pv_console_in_use(const struct pv *pv);
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "vmm/pv_build.h"
 #include "vmm/pv_impl.h"
@@ -51,25 +52,54 @@ bool pv_console_in_use(const struct pv *pv)
 	return pv->console_used;
 }
 
+/*
+ * Input waits here until a vCPU comes by: who brings it must not wait for a page of the guest's, and
+ * must not write one while vCPUs stand still to be saved.
+ */
 size_t pv_console_input(struct pv *pv, const u8 *data, size_t len)
 {
-	size_t n = 0;
-	u32 cons, prod;
+	size_t n;
+	u32 at;
 
-	pthread_mutex_lock(&pv->lock);
-	cons = get(pv, RING(in_cons));
-	prod = get(pv, RING(in_prod));
-	while (n < len && prod - cons < IN_SIZE) {
-		pv_write_phys(pv, pv->console + RING(in) + prod % IN_SIZE, &data[n], 1);
-		prod++;
-		n++;
-	}
-	if (n) {
-		set(pv, RING(in_prod), prod);
-		pv_send_event(pv, PV_CONSOLE_PORT);
-	}
-	pthread_mutex_unlock(&pv->lock);
+	pthread_mutex_lock(&pv->input_lock);
+	at = atomic_load(&pv->nr_input);
+	n = MIN(len, (size_t)(PV_INPUT_SIZE - at));
+	memcpy(pv->input + at, data, n);
+	atomic_store(&pv->nr_input, at + (u32)n);
+	pthread_mutex_unlock(&pv->input_lock);
+	if (n)
+		vcpu_kick(pv->vm->vcpus[0]);
 	return n;
+}
+
+/* As many as there is room for. */
+static u32 fill_ring(struct pv *pv)
+{
+	u32 cons = get(pv, RING(in_cons)), prod = get(pv, RING(in_prod)), n = 0;
+
+	for (; n < atomic_load(&pv->nr_input) && prod - cons < IN_SIZE; n++, prod++)
+		pv_write_phys(pv, pv->console + RING(in) + prod % IN_SIZE, &pv->input[n], 1);
+	if (n)
+		set(pv, RING(in_prod), prod);
+	return n;
+}
+
+void pv_console_take_input(struct pv *pv)
+{
+	u32 n, all;
+
+	if (!atomic_load(&pv->nr_input))
+		return;
+	n = fill_ring(pv);
+	if (!n)
+		return;
+	pthread_mutex_lock(&pv->input_lock);
+	all = atomic_load(&pv->nr_input);
+	memmove(pv->input, pv->input + n, all - n);
+	atomic_store(&pv->nr_input, all - n);
+	pthread_mutex_unlock(&pv->input_lock);
+	pv_send_event(pv, PV_CONSOLE_PORT);
+	pv->vm->host->serial_ready(pv->vm->host->opaque);
 }
 
 /* What a kernel prints before it has a console. */

@@ -23,6 +23,7 @@
 #define PV_NR_PORTS	 1024
 #define PV_NR_HYPERCALLS 56
 #define PV_NR_CALLBACKS	 8
+#define PV_INPUT_SIZE	 64
 
 /* Selectors that the guest believes its kernel to have (FLAT_RING3_...), and those of processes. */
 #define PV_KERNEL_CS 0xe033
@@ -102,6 +103,10 @@ struct pv {
 	u64 shared_info; /* guest-physical address */
 	u64 console;	 /* likewise, of the ring */
 	bool console_used;
+	/* Bytes for the ring, which only vCPUs touch: others must not wait for the guest's pages. */
+	pthread_mutex_t input_lock; /* the last one that is taken */
+	u8 input[PV_INPUT_SIZE];
+	atomic_uint nr_input;
 	struct pv_port ports[PV_NR_PORTS];
 	s64 clock_offset;	 /* system time = CLOCK_MONOTONIC + this */
 	u64 tsc_khz, tsc_offset; /* of the guest's counter against the host's */
@@ -180,6 +185,7 @@ long pv_runstate_op(struct pv_cpu *cpu, struct pv_cpu *to, u32 op, u64 at);
 /* pv_console.c */
 long pv_console_io(struct pv_cpu *cpu, const u64 args[5]);
 void pv_console_notified(struct pv *pv);
+void pv_console_take_input(struct pv *pv); /* on a vCPU's thread */
 /* pv_info.c */
 long pv_xen_version(struct pv_cpu *cpu, const u64 args[5]);
 long pv_memory_op(struct pv_cpu *cpu, const u64 args[5]);
