@@ -8,6 +8,7 @@
 #include "mm/ptwalk.h"
 #include "mm/space.h"
 #include "vmm/kvm.h"
+#include "vmm/pv.h"
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
@@ -85,10 +86,38 @@ static void walk_vcpu(struct walker *w, const struct vcpu *vcpu)
 		walk(w, &mode, at[i]);
 }
 
+/* Its linear addresses may be in the kernel's table or in the processes'. */
+static void walk_pv(struct walker *w, struct vcpu *vcpu)
+{
+	struct ptwalk_mode mode = {
+		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
+		.cr4 = PTWALK_CR4_PAE,
+		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.maxphyaddr = 52,
+	};
+	struct pv_place place;
+	u64 no;
+
+	pv_where(vcpu, &place);
+	for (u32 i = 0; i < ARRAY_SIZE(place.physical); i++)
+		if (place.physical[i])
+			note(w, gpa(place.physical[i]), &no);
+	for (u32 i = 0; i < ARRAY_SIZE(place.roots); i++) {
+		if (place.roots[i] > UINT64_MAX >> PAGE_SHIFT)
+			continue;
+		mode.cr3 = place.roots[i] << PAGE_SHIFT;
+		for (u32 k = 0; k < ARRAY_SIZE(place.linear); k++)
+			walk(w, &mode, place.linear[k]);
+	}
+}
+
 void first_pages(const struct vm *vm, u64 *pages)
 {
 	struct walker w = {.vm = vm, .pages = pages};
 
 	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
-		walk_vcpu(&w, vm->vcpus[i]);
+		if (vm->pv)
+			walk_pv(&w, vm->vcpus[i]);
+		else
+			walk_vcpu(&w, vm->vcpus[i]);
 }

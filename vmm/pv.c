@@ -28,7 +28,6 @@
 /* What a guest may have: the flags of arithmetic, TF, DF, OF, RF, AC, ID. */
 #define RFLAGS_GUEST ((u64)0x250dd5)
 
-#define CR0_VALUE   0x80050033u /* PG AM WP NE ET MP PE */
 #define CR0_TS	    8u
 #define CR4_VALUE   0x620u /* OSXMMEXCPT OSFXSR PAE */
 #define CR4_OSXSAVE ((u64)1 << 18)
@@ -151,6 +150,34 @@ static struct kvm_segment flat(u16 selector, u8 type, u8 dpl, bool code64)
 				    .g = 1};
 }
 
+/* Of a data segment, as a process has loaded it: null or one that is flat. The base comes later. */
+static struct kvm_segment loaded(u16 selector)
+{
+	if (!(selector & ~3))
+		return (struct kvm_segment){.selector = selector, .unusable = 1};
+	if (selector == MONITOR_USER)
+		return flat(selector, 0x3, 3, false);
+	return flat(selector, 0xb, 3, selector == MONITOR_CODE64);
+}
+
+static void set_segments(const struct pv_cpu *cpu, struct kvm_sregs *s)
+{
+	s->cs = flat(MONITOR_CODE, 0xb, 0, true);
+	s->ss = flat(MONITOR_DATA, 0x3, 0, false);
+	s->ds = loaded(cpu->ds);
+	s->es = loaded(cpu->es);
+	s->fs = loaded(cpu->fs);
+	s->gs = loaded(cpu->gs);
+}
+
+bool pv_has_xsave(const struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < vcpu->cpuid->nent; i++)
+		if (vcpu->cpuid->entries[i].function == 1)
+			return vcpu->cpuid->entries[i].ecx >> 26 & 1;
+	return false;
+}
+
 static int set_sregs(struct pv_cpu *cpu)
 {
 	struct vcpu *vcpu = cpu->vcpu;
@@ -159,9 +186,7 @@ static int set_sregs(struct pv_cpu *cpu)
 
 	if (ret < 0)
 		return ret;
-	s.cs = flat(MONITOR_CODE, 0xb, 0, true);
-	s.ss = flat(MONITOR_DATA, 0x3, 0, false);
-	s.ds = s.es = s.fs = s.gs = flat(MONITOR_USER, 0x3, 3, false);
+	set_segments(cpu, &s);
 	s.tr = (struct kvm_segment){.base = monitor_task(&vcpu->vm->pv->monitor, cpu->id),
 				    .limit = 0x67,
 				    .selector = (u16)(MONITOR_TASK + 16 * cpu->id),
@@ -169,10 +194,11 @@ static int set_sregs(struct pv_cpu *cpu)
 				    .present = 1};
 	s.gdt = (struct kvm_dtable){.base = monitor_gdt(), .limit = PAGE_SIZE - 1};
 	s.idt = (struct kvm_dtable){.base = monitor_idt(), .limit = PAGE_SIZE - 1};
-	s.cr0 = CR0_VALUE;
+	s.cr0 = PV_CR0;
 	s.cr3 = cpu->cr3[SHADOW_KERNEL];
-	s.cr4 = CR4_VALUE | (cpu->cr4 & CR4_OSXSAVE);
+	s.cr4 = CR4_VALUE | (pv_has_xsave(vcpu) ? CR4_OSXSAVE : 0);
 	s.efer = EFER_VALUE;
+	memset(s.interrupt_bitmap, 0, sizeof(s.interrupt_bitmap));
 	return kvm_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
 }
 
@@ -194,37 +220,35 @@ static int set_msrs(struct pv_cpu *cpu)
 	return kvm_ioctl(cpu->vcpu->fd, KVM_SET_MSRS, msrs) == 4 ? 0 : -EINVAL;
 }
 
-static bool has_xsave(const struct vcpu *vcpu)
+int pv_set_up_vcpu(struct pv_cpu *cpu)
 {
-	for (u32 i = 0; i < vcpu->cpuid->nent; i++)
-		if (vcpu->cpuid->entries[i].function == 1)
-			return vcpu->cpuid->entries[i].ecx >> 26 & 1;
-	return false;
+	int ret;
+
+	pv_set_roots(cpu);
+	cpu->outside = cpu->load_fs = cpu->load_gs = true;
+	ret = set_sregs(cpu);
+	if (!ret)
+		ret = set_msrs(cpu);
+	cpu->vcpu->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+	return ret;
 }
 
 static int prepare(struct pv_cpu *cpu, struct vcpu *vcpu)
 {
 	struct pv *pv = vcpu->vm->pv;
-	int ret;
 
 	cpu->id = vcpu->id;
 	cpu->vcpu = vcpu;
-	cpu->outside = true;
-	cpu->cr0 = CR0_VALUE;
-	cpu->cr4 = CR4_VALUE | (has_xsave(vcpu) ? CR4_OSXSAVE : 0);
+	cpu->cr0 = PV_CR0;
+	cpu->cr4 = CR4_VALUE | (pv_has_xsave(vcpu) ? CR4_OSXSAVE : 0);
 	cpu->xcr0 = 1;
 	cpu->cs = PV_KERNEL_CS;
 	cpu->ss = PV_KERNEL_SS;
+	cpu->ds = cpu->es = cpu->fs = cpu->gs = MONITOR_USER;
 	cpu->roots[SHADOW_KERNEL] = cpu->roots[SHADOW_USER] = SHADOW_NO_ROOT;
 	cpu->vcpu_info = pv->shared_info + offsetof(struct shared_info, vcpu_info) +
 			 cpu->id * sizeof(struct vcpu_info);
-	pv_set_roots(cpu);
-	cpu->load_fs = cpu->load_gs = true;
-	ret = set_sregs(cpu);
-	if (!ret)
-		ret = set_msrs(cpu);
-	vcpu->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-	return ret;
+	return pv_set_up_vcpu(cpu);
 }
 
 int pv_set_boot_state(struct vm *vm, struct err *err)
@@ -338,7 +362,7 @@ static bool assemble(struct pv_cpu *cpu, struct monitor_exit *x)
 	if (cpu->load_cr3 || generation != cpu->flushed)
 		monitor_load_cr3(x, cpu->cr3[cpu->user ? SHADOW_USER : SHADOW_KERNEL]);
 	if (cpu->load_cr0)
-		monitor_load_cr0(x, CR0_VALUE | (cpu->cr0 & CR0_TS));
+		monitor_load_cr0(x, PV_CR0 | (cpu->cr0 & CR0_TS));
 	if (cpu->load_gs)
 		monitor_write_msr(x, MSR_GS_BASE, cpu->user ? cpu->gs_user : cpu->gs_kernel);
 	if (cpu->load_fs)
@@ -420,6 +444,7 @@ bool pv_enter(struct vcpu *vcpu)
 
 	vcpu->run->request_interrupt_window = 0;
 	pthread_mutex_lock(&pv->lock);
+	pv_find_time(cpu);
 	pv_console_take_input(pv);
 	pv_check_timer(cpu);
 	if (cpu->blocked && pv_event_pending(cpu))

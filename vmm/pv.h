@@ -45,6 +45,17 @@ void pv_settle(struct vcpu *vcpu);
 void pv_walk_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, bool *user);
 u32 pv_shadow_walk(struct vcpu *vcpu, u64 linear, u64 entries[4]);
 
+/*
+ * What a vCPU, which is parked, needs to go on: frames of its tables of level 4 (all ones: none),
+ * linear addresses, which may be in either, and guest-physical ones, 0 for none.
+ */
+struct pv_place {
+	u64 roots[2];
+	u64 linear[10];
+	u64 physical[4];
+};
+void pv_where(struct vcpu *vcpu, struct pv_place *place);
+
 /* The processors' features for such a guest, in a table with room for three more entries. */
 void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room);
 

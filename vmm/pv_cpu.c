@@ -200,6 +200,16 @@ static void take_context(struct pv_cpu *to, const struct vcpu_guest_context *c)
 	to->gs_user = c->gs_base_user;
 }
 
+static bool good_gdt(const struct pv *pv, const unsigned long *frames, u64 entries)
+{
+	if (entries > PV_MAX_GDT * 512)
+		return false;
+	for (u32 i = 0; i < (entries + 511) / 512; i++)
+		if (!pv_is_frame(pv, frames[i]))
+			return false;
+	return true;
+}
+
 static bool good_context(const struct pv *pv, const struct vcpu_guest_context *c)
 {
 	const u64 linear[] = {c->event_callback_eip,   c->failsafe_callback_eip,
@@ -213,7 +223,9 @@ static bool good_context(const struct pv *pv, const struct vcpu_guest_context *c
 	for (u32 i = 0; i < ARRAY_SIZE(c->trap_ctxt); i++)
 		if (!PV_CANONICAL(c->trap_ctxt[i].address))
 			return false;
-	return c->flags & VGCF_in_kernel && pv_is_frame(pv, c->ctrlreg[3] >> PAGE_SHIFT);
+	return c->flags & VGCF_in_kernel && pv_is_frame(pv, c->ctrlreg[3] >> PAGE_SHIFT) &&
+	       (!c->ctrlreg[1] || pv_is_frame(pv, c->ctrlreg[1] >> PAGE_SHIFT)) &&
+	       good_gdt(pv, c->gdt_frames, c->gdt_ents);
 }
 
 static long initialise(struct pv_cpu *cpu, struct pv_cpu *to, u64 at)

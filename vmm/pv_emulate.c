@@ -26,7 +26,6 @@
 #define PAT_RESET   0x0007040600070406u
 #define EFER_VALUE  0xd01u /* NX, LMA, LME, SCE */
 #define CR4_OSXSAVE ((u64)1 << 18)
-#define CR4_ALLOWED ((u64)0x406b0) /* OSXSAVE, OSFXSR, OSXMMEXCPT, PGE, PSE, PAE */
 
 #define LEAF_XSAVE    0xdu
 #define XSAVE_ALIGNED 2u /* in ecx: where it is compacted, the component begins at 64 bytes */
@@ -150,7 +149,7 @@ static bool emulate_cr(struct pv_cpu *cpu, struct insn *in, bool write)
 		return cr == 0 || cr == 2 || cr == 3 || cr == 4;
 	}
 	if (cr == 4)
-		cpu->cr4 = *value & CR4_ALLOWED;
+		cpu->cr4 = *value & PV_CR4_ALLOWED;
 	if (cr == 0) {
 		cpu->cr0 = (cpu->cr0 & ~(u64)8) | (*value & 8);
 		cpu->load_cr0 = true;

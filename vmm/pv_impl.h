@@ -25,6 +25,10 @@
 #define PV_NR_CALLBACKS	 8
 #define PV_INPUT_SIZE	 64
 
+/* CR0 as the guest sees it, but for TS; and the bits of CR4 that it may set. */
+#define PV_CR0	       0x80050033u     /* PG AM WP NE ET MP PE */
+#define PV_CR4_ALLOWED ((u64)0x406b0) /* OSXSAVE, OSFXSR, OSXMMEXCPT, PGE, PSE, PAE */
+
 /* Selectors that the guest believes its kernel to have (FLAT_RING3_...), and those of processes. */
 #define PV_KERNEL_CS 0xe033
 #define PV_KERNEL_SS 0xe02b
@@ -75,6 +79,9 @@ struct pv_cpu {
 	u64 cr3[SHADOW_NR_VIEWS];
 	u64 flushed; /* shadow generation */
 	u64 armed;   /* the timer that the host has been told of */
+	bool lost_time;		  /* it was elsewhere: its time has to be told anew */
+	u64 told_tsc, told_time;  /* what it computes its time from */
+	u16 ds, es, fs, gs;	  /* selectors to load, as set_segments() wants them */
 };
 
 enum pv_port_kind { PV_PORT_FREE, PV_PORT_UNBOUND, PV_PORT_CONSOLE, PV_PORT_VIRQ, PV_PORT_IPI };
@@ -110,6 +117,7 @@ struct pv {
 	struct pv_port ports[PV_NR_PORTS];
 	s64 clock_offset;	 /* system time = CLOCK_MONOTONIC + this */
 	u64 tsc_khz, tsc_offset; /* of the guest's counter against the host's */
+	bool lost_time; /* the wall clock has to be told anew */
 	struct pv_cpu cpus[VM_MAX_CPUS];
 	struct pv_stats stats;
 	bool enosys_told[PV_NR_HYPERCALLS];
@@ -129,7 +137,10 @@ int pv_find_pte(struct pv_cpu *cpu, u64 linear, u64 *at);
 void pv_shadow_guest(struct pv *pv, struct shadow_guest *guest);
 bool pv_is_frame(const struct pv *pv, u64 frame);
 
-/* pv.c: have a processor look at what has changed; make all others drop what they know of tables */
+/* pv.c: what KVM's vCPU is, once and for all, with the roots and selectors of @cpu. 0 or -errno. */
+int pv_set_up_vcpu(struct pv_cpu *cpu);
+bool pv_has_xsave(const struct vcpu *vcpu);
+/* Have a processor look at what has changed; make all others drop what they know of tables */
 void pv_kick(struct pv_cpu *cpu);
 void pv_flush_others(struct pv_cpu *cpu);
 
@@ -177,8 +188,10 @@ bool pv_get_mask(struct pv_cpu *cpu);
 long pv_set_timer_op(struct pv_cpu *cpu, const u64 args[5]);
 u64 pv_system_time(const struct pv *pv);
 void pv_measure_tsc(struct pv *pv); /* while no vCPU runs */
+u64 pv_time_there(const struct pv *pv); /* the same, as the guest itself computes it */
 void pv_update_time(struct pv_cpu *cpu);
 void pv_set_wallclock(struct pv *pv);
+void pv_find_time(struct pv_cpu *cpu); /* if it has lost it */
 void pv_check_timer(struct pv_cpu *cpu);
 long pv_timer_op(struct pv_cpu *cpu, u32 op, u64 at);
 long pv_runstate_op(struct pv_cpu *cpu, struct pv_cpu *to, u32 op, u64 at);

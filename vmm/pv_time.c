@@ -71,11 +71,28 @@ void pv_update_time(struct pv_cpu *cpu)
 	t.flags = TSC_STABLE;
 	t.tsc_timestamp = __rdtsc() + pv->tsc_offset;
 	t.system_time = pv_system_time(pv);
+	cpu->told_tsc = t.tsc_timestamp;
+	cpu->told_time = t.system_time;
 	pv_write_phys(pv, at, &t, sizeof(t));
 	t.version++;
 	pv_write_phys(pv, at, &t.version, sizeof(t.version));
 	if (cpu->time_copy)
 		pv_write_phys(pv, cpu->time_copy, &t, sizeof(t));
+}
+
+/*
+ * The time-stamp counter and the host's clock drift apart: a guest that goes on elsewhere by the
+ * latter would see its time go backwards.
+ */
+u64 pv_time_there(const struct pv *pv)
+{
+	const struct pv_cpu *cpu = &pv->cpus[0];
+	u64 khz = pv->tsc_khz, ticks;
+
+	if (!cpu->told_time || cpu->lost_time || !khz)
+		return pv_system_time(pv);
+	ticks = __rdtsc() + pv->tsc_offset - cpu->told_tsc;
+	return cpu->told_time + ticks / khz * 1000000 + ticks % khz * 1000000 / khz;
 }
 
 /* A copy for processes to read, so that asking for the time is no system call. */
@@ -97,19 +114,41 @@ static long register_time(struct pv_cpu *cpu, struct pv_cpu *to, u64 at)
 
 void pv_set_wallclock(struct pv *pv)
 {
+	u64 at = pv->shared_info + offsetof(struct shared_info, wc_version);
 	struct timespec now;
 	u64 ns;
 	struct {
 		u32 version, sec, nsec, sec_hi;
-	} wc = {.version = 2};
+	} wc;
 
+	if (pv_read_phys(pv, at, &wc, sizeof(wc)))
+		return;
+	wc.version |= 1;
+	pv_write_phys(pv, at, &wc.version, sizeof(wc.version));
 	clock_gettime(CLOCK_REALTIME, &now);
 	ns = (u64)now.tv_sec * NS_PER_S + (u64)now.tv_nsec - pv_system_time(pv);
 	wc.sec = (u32)(ns / NS_PER_S);
 	wc.nsec = (u32)(ns % NS_PER_S);
 	wc.sec_hi = (u32)(ns / NS_PER_S >> 32);
-	pv_write_phys(pv, pv->shared_info + offsetof(struct shared_info, wc_version), &wc,
-		      sizeof(wc));
+	pv_write_phys(pv, at, &wc, sizeof(wc));
+	wc.version++;
+	pv_write_phys(pv, at, &wc.version, sizeof(wc.version));
+}
+
+/*
+ * On the vCPU's own thread, before it goes on: memory may be on its way here until then, and no
+ * other thread is to wait for it.
+ */
+void pv_find_time(struct pv_cpu *cpu)
+{
+	struct pv *pv = cpu->vcpu->vm->pv;
+
+	if (pv->lost_time)
+		pv_set_wallclock(pv);
+	pv->lost_time = false;
+	if (cpu->lost_time && cpu->up)
+		pv_update_time(cpu);
+	cpu->lost_time = false;
 }
 
 /* Timers. */

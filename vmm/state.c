@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "mm/clock.h"
+#include "vmm/pv_state.h"
 #include "vmm/state_impl.h"
 
 int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
@@ -60,16 +61,24 @@ static int save_machine(struct vm *vm, struct state_buf *buf)
 	return 0;
 }
 
+static int save_hardware(struct vm *vm, struct state_buf *buf, struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
+		ret = state_save_vcpu(vm, i, buf, err);
+	return ret ? ret : state_save_vm(vm, buf, err);
+}
+
 int state_save(struct vm *vm, struct state_buf *buf, struct err *err)
 {
 	int ret = save_machine(vm, buf);
 
 	if (ret)
 		return err_set(err, ret, "state: %s", strerror(-ret));
-	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
-		ret = state_save_vcpu(vm, i, buf, err);
+	ret = vm->pv ? state_save_pv(vm, buf, err) : save_hardware(vm, buf, err);
 	if (!ret)
-		ret = state_save_vm(vm, buf, err);
+		ret = state_save_devices(vm, buf, err);
 	if (!ret)
 		state_end(buf);
 	return ret;
@@ -101,6 +110,7 @@ static int parse_machine(const void *data, u32 size, struct state_shape *shape, 
 		.wall_ns = m->wall_ns,
 		.tsc_khz = m->tsc_khz,
 		.kvm = m->kvm,
+		.pv = state_is_pv(data, size),
 		.cpuid = cpuid.data,
 	};
 	return 0;
@@ -113,7 +123,10 @@ static u32 instances(u32 tag, unsigned int nr_cpus)
 	case STATE_MACHINE:
 	case STATE_PIT:
 	case STATE_CLOCK:
+	case STATE_PV:
 		return 1;
+	case STATE_PV_TABLES:
+		return PV_STATE_TABLES_MAX;
 	case STATE_IRQCHIP:
 		return STATE_NR_IRQCHIPS;
 	case STATE_DEVICE:
@@ -129,6 +142,7 @@ static u32 instances(u32 tag, unsigned int nr_cpus)
 	case STATE_EVENTS:
 	case STATE_TSC:
 	case STATE_MP:
+	case STATE_PV_CPU:
 		return nr_cpus;
 	}
 	return 0;
@@ -158,6 +172,16 @@ static int check_tags(const void *data, u32 size, unsigned int nr_cpus, struct e
 	return 0;
 }
 
+static int check_hardware(const struct state_shape *shape, const void *data, u32 size,
+			  struct err *err)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < shape->nr_cpus; i++)
+		ret = state_check_vcpu(i, data, size, err);
+	return ret ? ret : state_check_vm(data, size, err);
+}
+
 int state_parse(const void *data, u32 size, struct state_shape *shape, struct err *err)
 {
 	int ret = state_check(data, size, err);
@@ -166,9 +190,10 @@ int state_parse(const void *data, u32 size, struct state_shape *shape, struct er
 		ret = parse_machine(data, size, shape, err);
 	if (!ret)
 		ret = check_tags(data, size, shape->nr_cpus, err);
-	for (unsigned int i = 0; !ret && i < shape->nr_cpus; i++)
-		ret = state_check_vcpu(i, data, size, err);
-	return ret ? ret : state_check_vm(data, size, err);
+	if (!ret)
+		ret = shape->pv ? state_check_pv(shape, data, size, err)
+				: check_hardware(shape, data, size, err);
+	return ret ? ret : state_check_devices(data, size, err);
 }
 
 /*
@@ -194,6 +219,16 @@ static int set_tsc_khz(struct vm *vm, u32 khz, struct err *err)
 	return 0;
 }
 
+static int load_hardware(struct vm *vm, const void *data, u32 size, const struct state_jump *jump,
+			 struct err *err)
+{
+	int ret = set_tsc_khz(vm, jump->tsc_khz, err);
+
+	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
+		ret = state_load_vcpu(vm, i, data, size, jump, err);
+	return ret ? ret : state_load_vm(vm, data, size, jump, err);
+}
+
 int state_load(struct vm *vm, const void *data, u32 size, enum state_clock clock, struct err *err)
 {
 	struct state_jump jump = {0};
@@ -203,13 +238,13 @@ int state_load(struct vm *vm, const void *data, u32 size, enum state_clock clock
 
 	if (ret)
 		return ret;
-	if (shape.nr_cpus != vm->nr_vcpus || shape.memory != space_size(vm->space))
+	if (shape.nr_cpus != vm->nr_vcpus || shape.memory != space_size(vm->space) ||
+	    shape.pv != !!vm->pv)
 		return err_set(err, -EINVAL, "state: it is of a machine of another shape");
 	jump.tsc_khz = shape.tsc_khz;
 	if (clock == STATE_CLOCK_JUMP && now > shape.wall_ns)
 		jump.ns = now - shape.wall_ns;
-	ret = set_tsc_khz(vm, shape.tsc_khz, err);
-	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
-		ret = state_load_vcpu(vm, i, data, size, &jump, err);
-	return ret ? ret : state_load_vm(vm, data, size, &jump, err);
+	ret = vm->pv ? state_load_pv(vm, data, size, &jump, err)
+		     : load_hardware(vm, data, size, &jump, err);
+	return ret ? ret : state_load_devices(vm, data, size, err);
 }

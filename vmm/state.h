@@ -11,6 +11,8 @@
  *
  * What KVM refuses while a state is loaded comes back with KVM's own error.
  *
+ * A guest on shadow tables has sections of its own instead (vmm/pv_state.h).
+ *
  * Nested guests are not part of a state: what a guest runs inside itself by VMX or SVM is lost.
  *
  * Saving and loading are for one thread, while the vCPUs are parked (vm_pause(), vm_freeze()) or
@@ -44,15 +46,19 @@ struct state_shape {
 	u64 wall_ns;			/* when it was saved, CLOCK_REALTIME */
 	u32 tsc_khz;			/* 0: not known */
 	u32 kvm;			/* enum kvm_kind of the host that saved it */
+	bool pv;			/* it is on shadow tables (vmm/pv.h) */
 	const struct kvm_cpuid2 *cpuid; /* of the first vCPU; inside the state's bytes */
 };
 
 /* Check all of the state's form, and read its shape. @data is aligned to 8 bytes. */
 int state_parse(const void *data, u32 size, struct state_shape *shape, struct err *err);
 
+/* Its shape's .pv, of a state that has been parsed before. */
+bool state_is_pv(const void *data, u32 size);
+
 /*
  * Whether this host can run it: same vendor, every CPUID feature bit that the guest was shown, the
- * same kind of KVM where it matters. @kvm_fd is /dev/kvm.
+ * same kind of KVM where it matters (to a guest on shadow tables it does not). @kvm_fd is /dev/kvm.
  */
 int state_check_host(const struct state_shape *shape, int kvm_fd, struct err *err);
 

@@ -26,6 +26,11 @@ enum state_tag {
 	STATE_EVENTS = STATE_TAG('E', 'V', 'N', 'T'), /* struct kvm_vcpu_events */
 	STATE_TSC = STATE_TAG('T', 'S', 'C', 'O'),    /* u64: its offset from the host's TSC */
 	STATE_MP = STATE_TAG('M', 'P', 'S', 'T'),     /* struct kvm_mp_state */
+
+	/* of a guest on shadow tables, instead of all others but MACH, CPID, XSAV and DEV */
+	STATE_PV = STATE_TAG('P', 'V', 'V', 'M'),	 /* struct pv_state */
+	STATE_PV_CPU = STATE_TAG('P', 'V', 'C', 'P'),	 /* struct pv_state_cpu; instance: the vCPU */
+	STATE_PV_TABLES = STATE_TAG('P', 'V', 'T', 'B'), /* u32 each: frames */
 };
 
 struct state_machine {

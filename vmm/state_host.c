@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmm/cpuid.h"
+#include "vmm/pv.h"
 #include "vmm/state_impl.h"
 
 enum reg { EAX, EBX, ECX, EDX };
@@ -227,13 +228,13 @@ int state_check_host(const struct state_shape *shape, int kvm_fd, struct err *er
 	struct cpuid_machine m = {
 		.nr_cpus = shape->nr_cpus,
 		.tsc_khz = shape->tsc_khz,
-		.kind = kvm_kind(),
+		.kind = shape->pv ? KVM_UNKNOWN : kvm_kind(),
 	};
 	struct kvm_cpuid2 *host;
 	u32 room;
 	int ret;
 
-	if ((shape->kvm == KVM_PVM) != (m.kind == KVM_PVM))
+	if (!shape->pv && (shape->kvm == KVM_PVM) != (m.kind == KVM_PVM))
 		return err_set(err, -EOPNOTSUPP,
 			       "it was saved on another kind of KVM (one %s hardware help)",
 			       shape->kvm == KVM_PVM ? "without" : "with");
@@ -241,6 +242,8 @@ int state_check_host(const struct state_shape *shape, int kvm_fd, struct err *er
 	if (!host)
 		return err_set(err, -errno, "KVM: cannot read its CPUID: %s", strerror(errno));
 	cpuid_adjust(host, room, &m, 0);
+	if (shape->pv)
+		pv_cpuid_adjust(host, room);
 	ret = state_check_cpuid(shape->cpuid, host, err);
 	free(host);
 	return ret;

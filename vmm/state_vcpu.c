@@ -403,6 +403,33 @@ int state_load_vcpu(struct vm *vm, unsigned int i, const void *data, u32 size,
 	return ret;
 }
 
+/* ---- What vCPUs of every kind of guest have ---- */
+
+static const struct part *xsave(void)
+{
+	const struct part *p = parts;
+
+	while (p->tag != STATE_XSAVE)
+		p++;
+	return p;
+}
+
+int state_save_common(struct vm *vm, unsigned int i, struct state_buf *buf, struct err *err)
+{
+	int ret = save_cpuid(vm, i, buf);
+
+	if (!ret)
+		ret = save_part(vm, i, xsave(), buf);
+	return ret ? fail(i, xsave()->name, ret, err) : 0;
+}
+
+int state_load_common(struct vm *vm, unsigned int i, const void *data, u32 size, struct err *err)
+{
+	int ret = load_cpuid(vm, i, data, size, err);
+
+	return ret ? ret : load_part(vm, i, xsave(), data, size, err);
+}
+
 /* ---- Whether it can be a state at all ---- */
 
 /* A list's count and the section's size must agree. */
@@ -421,6 +448,18 @@ static int check_list(const struct state_section *s, size_t head, size_t entry, 
 		       s->instance);
 }
 
+int state_check_common(unsigned int i, const void *data, u32 size, struct err *err)
+{
+	struct state_section s;
+	int ret = state_need(data, size, STATE_XSAVE, i, part_size(xsave()), &s, err);
+
+	if (!ret)
+		ret = state_need(data, size, STATE_CPUID, i, 0, &s, err);
+	return ret ? ret
+		   : check_list(&s, sizeof(struct kvm_cpuid2), sizeof(struct kvm_cpuid_entry2),
+				err);
+}
+
 int state_check_vcpu(unsigned int i, const void *data, u32 size, struct err *err)
 {
 	struct state_section s;
@@ -432,9 +471,5 @@ int state_check_vcpu(unsigned int i, const void *data, u32 size, struct err *err
 		ret = state_need(data, size, STATE_MSRS, i, 0, &s, err);
 	if (!ret)
 		ret = check_list(&s, sizeof(struct kvm_msrs), sizeof(struct kvm_msr_entry), err);
-	if (!ret)
-		ret = state_need(data, size, STATE_CPUID, i, 0, &s, err);
-	return ret ? ret
-		   : check_list(&s, sizeof(struct kvm_cpuid2), sizeof(struct kvm_cpuid_entry2),
-				err);
+	return ret ? ret : state_check_common(i, data, size, err);
 }

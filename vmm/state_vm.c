@@ -110,14 +110,14 @@ static int save_devices_locked(struct vm *vm, struct state_buf *buf)
 }
 
 /* The vCPUs are stopped, but input for the serial port may arrive at any time. */
-static int save_devices(struct vm *vm, struct state_buf *buf)
+int state_save_devices(struct vm *vm, struct state_buf *buf, struct err *err)
 {
 	int ret;
 
 	devices_lock(vm->devices);
 	ret = save_devices_locked(vm, buf);
 	devices_unlock(vm->devices);
-	return ret;
+	return ret ? fail("devices", ret, err) : 0;
 }
 
 /* By its name: the table of devices may be another in a later version. */
@@ -165,7 +165,7 @@ static int load_devices_locked(struct vm *vm, const void *data, u32 size, struct
 	return ret;
 }
 
-static int load_devices(struct vm *vm, const void *data, u32 size, struct err *err)
+int state_load_devices(struct vm *vm, const void *data, u32 size, struct err *err)
 {
 	int ret;
 
@@ -185,8 +185,6 @@ int state_save_vm(struct vm *vm, struct state_buf *buf, struct err *err)
 		ret = save_pit(vm, buf);
 	if (!ret)
 		ret = save_clock(vm, buf);
-	if (!ret)
-		ret = save_devices(vm, buf);
 	return ret ? fail("the machine's state cannot be read", ret, err) : 0;
 }
 
@@ -197,9 +195,7 @@ int state_load_vm(struct vm *vm, const void *data, u32 size, const struct state_
 
 	if (!ret)
 		ret = load_pit(vm, data, size, err);
-	if (!ret)
-		ret = load_clock(vm, data, size, jump, err);
-	return ret ? ret : load_devices(vm, data, size, err);
+	return ret ? ret : load_clock(vm, data, size, jump, err);
 }
 
 /* Printable, with zeros up to the end: it ends up in sentences. */
@@ -231,10 +227,21 @@ static int check_device(const void *data, u32 size, const struct state_section *
 	return 0;
 }
 
-int state_check_vm(const void *data, u32 size, struct err *err)
+int state_check_devices(const void *data, u32 size, struct err *err)
 {
 	struct state_section s;
 	u32 at = 0;
+	int ret = 0;
+
+	while (!ret && state_next(data, size, &at, &s))
+		if (s.tag == STATE_DEVICE)
+			ret = check_device(data, size, &s, err);
+	return ret;
+}
+
+int state_check_vm(const void *data, u32 size, struct err *err)
+{
+	struct state_section s;
 	int ret = 0;
 
 	for (u32 i = 0; i < STATE_NR_IRQCHIPS && !ret; i++)
@@ -244,8 +251,5 @@ int state_check_vm(const void *data, u32 size, struct err *err)
 	if (!ret)
 		ret = state_need(data, size, STATE_CLOCK, 0, sizeof(struct kvm_clock_data), &s,
 				 err);
-	while (!ret && state_next(data, size, &at, &s))
-		if (s.tag == STATE_DEVICE)
-			ret = check_device(data, size, &s, err);
 	return ret;
 }

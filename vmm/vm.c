@@ -314,9 +314,20 @@ static int create_devices(struct vm *vm, struct err *err)
 	return vm->devices ? 0 : err_set(err, -ENOMEM, "devices: out of memory");
 }
 
+/* Whether a guest that was elsewhere is on shadow tables: it stays so. */
+static bool was_on_shadow(const struct vm_config *cfg)
+{
+	const struct incoming_guest *in = cfg->incoming;
+
+	return in ? state_is_pv(in->state, in->state_size)
+		  : cfg->origin && state_is_pv(cfg->origin->state, cfg->origin->state_size);
+}
+
 /* The guest's memory, as a kernel's first instruction finds it or as the image has it. */
 static int fill_memory(struct vm *vm, struct err *err)
 {
+	if (was_on_shadow(&vm->cfg))
+		vm->entry.mode = BOOT_XEN_PV;
 	if (vm->cfg.incoming)
 		return 0;
 	if (!vm->cfg.origin)
@@ -442,7 +453,11 @@ void vm_destroy(struct vm *vm)
 
 int vm_new_generation(struct vm *vm, struct err *err)
 {
-	int ret = set_generation(vm, err);
+	int ret;
+
+	if (vm->pv) /* it has no such device, and other things in its place */
+		return 0;
+	ret = set_generation(vm, err);
 
 	if (!ret)
 		devices_generation_changed(vm->devices);

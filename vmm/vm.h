@@ -155,7 +155,8 @@ void vm_wake(struct vm *vm);
 
 /*
  * Tell the guest that it is not alone: a new generation id (vmm/vmgenid.h). With the vCPUs outside
- * the guest. vm_start() does it for a guest that was restored.
+ * the guest. vm_start() does it for a guest that was restored. One on shadow tables has no such
+ * device: nothing is done.
  */
 int vm_new_generation(struct vm *vm, struct err *err);
 
