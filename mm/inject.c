@@ -18,6 +18,7 @@ static const char *const names[INJECT_NR_POINTS] = {
 	[INJECT_SWAP_READ] = "swap-read",	[INJECT_SWAP_CORRUPT] = "swap-corrupt",
 	[INJECT_STORE_MEMORY] = "store-memory", [INJECT_STORE_CORRUPT] = "store-corrupt",
 	[INJECT_EVICT_SLOW] = "evict-slow",	[INJECT_FAULT_AGAIN] = "fault-again",
+	[INJECT_MMU_ENTRY] = "mmu-entry",
 };
 
 /* Passes @from to @to, counted from 1, fail; an empty range never does. */

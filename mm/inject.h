@@ -21,6 +21,7 @@ enum inject_point {
 	INJECT_STORE_CORRUPT, /* "store-corrupt": a byte of a stored block is flipped when read */
 	INJECT_EVICT_SLOW,    /* "evict-slow": a millisecond from unmapping to discarding */
 	INJECT_FAULT_AGAIN,   /* "fault-again": the kernel says -EAGAIN to filling a page */
+	INJECT_MMU_ENTRY,     /* "mmu-entry": a shadow entry does not follow the guest's */
 	INJECT_NR_POINTS,
 };
 

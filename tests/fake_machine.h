@@ -17,6 +17,7 @@
 #include "vmm/checkpoint.h"
 #include "vmm/machine.h"
 #include "vmm/migrate.h"
+#include "vmm/mmu_stats.h"
 #include "vmm/planning.h"
 #include "vmm/translate.h"
 
@@ -35,6 +36,8 @@ struct machine {
 	char policy[24];
 	enum mem_proactive proactive;
 	u64 reclaimable, wrong;
+	struct mmu_stats mmu;
+	struct mmu_check mmu_check; /* what a check is to find */
 	/* checkpoints */
 	struct machine_checkpoint order; /* the last one; .dir is not kept */
 	bool ordered, under_way;
@@ -332,6 +335,26 @@ int machine_translate(struct machine *m, const struct translate_order *order, st
 	m->translate_order = *order;
 	*t = m->translation;
 	return 0;
+}
+
+int machine_mmu_stats(struct machine *m, struct mmu_stats *stats, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (!ret)
+		*stats = m->mmu;
+	return ret;
+}
+
+int machine_check_mmu(struct machine *m, struct mmu_check *check, struct err *err)
+{
+	int ret = refuse_when_over(m, err);
+
+	if (!ret && !m->mmu.shadow)
+		ret = err_set(err, -EOPNOTSUPP, "guest %s: has no shadow tables", m->name);
+	if (!ret)
+		*check = m->mmu_check;
+	return ret;
 }
 
 int machine_migrate(struct machine *m, const char *address, const struct migrate_params *params,

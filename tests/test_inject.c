@@ -67,8 +67,8 @@ static void test_meaning(void **state)
 static void test_names(void **state)
 {
 	static const char *const names[INJECT_NR_POINTS] = {
-		"swap-full",	"swap-write",	 "swap-read",  "swap-corrupt",
-		"store-memory", "store-corrupt", "evict-slow", "fault-again"};
+		"swap-full",	 "swap-write", "swap-read",   "swap-corrupt", "store-memory",
+		"store-corrupt", "evict-slow", "fault-again", "mmu-entry"};
 	struct err err;
 
 	(void)state;

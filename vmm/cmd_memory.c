@@ -12,6 +12,7 @@
 #include "vmm/client.h"
 #include "vmm/cmd.h"
 #include "vmm/memory_view.h"
+#include "vmm/mmu_view.h"
 #include "vmm/opts.h"
 
 /* The engine answers within milliseconds, on a busy host within seconds. */
@@ -72,23 +73,34 @@ static void print_stats(const json_t *stats)
 	print_mapped(json_object_get(stats, "mapped"));
 	if (engine)
 		memory_view_print(engine, stdout);
+	mmu_view_print(json_object_get(stats, "mmu"), stdout);
 	print_exits(stats);
 }
 
-/* What x-quire-stats returns, with what x-quire-memory returns as "engine" where there is one. */
+/* Add what @command returns as @key, where the guest has an answer to it. */
+static int add(struct client *c, const char *command, json_t *stats, const char *key,
+	       struct err *err)
+{
+	json_t *value;
+	int ret = client_execute(c, command, NULL, &value, err);
+
+	if (!ret)
+		json_object_set_new(stats, key, value);
+	return ret == -EREMOTEIO ? 0 : ret;
+}
+
+/* What x-quire-stats returns, with what others do as "engine" and "mmu" where there is such. */
 static int ask_stats(struct client *c, json_t **stats, struct err *err)
 {
-	json_t *memory;
 	int ret = client_execute(c, "x-quire-stats", NULL, stats, err);
 
 	if (ret)
 		return ret;
-	ret = client_execute(c, "x-quire-memory", NULL, &memory, err);
+	ret = add(c, "x-quire-memory", *stats, "engine", err);
 	if (!ret)
-		json_object_set_new(*stats, "engine", memory);
-	if (!ret || ret == -EREMOTEIO)
-		return 0;
-	json_decref(*stats);
+		ret = add(c, "x-quire-mmu", *stats, "mmu", err);
+	if (ret)
+		json_decref(*stats);
 	return ret;
 }
 

@@ -122,13 +122,19 @@ static int check_memory_options(struct launch *l, struct err *err)
 	return mem->policy ? policy_parse(mem->policy, &choice, err) : 0;
 }
 
+static bool is_set(const char *variable)
+{
+	const char *value = getenv(variable);
+
+	return value && !strcmp(value, "1");
+}
+
 /* What the options and the environment say of memory. */
 int launch_check(struct launch *l, struct err *err)
 {
 	static const enum mem_proactive modes[] = {MEM_PROACTIVE_OFF, MEM_PROACTIVE_PROMOTIONS,
 						   MEM_PROACTIVE_STALL};
 	static const enum mem_clean cleans[] = {MEM_CLEAN_COMPARE, MEM_CLEAN_PROTECT};
-	const char *check = getenv("QUIRE_CHECK_MEMORY");
 	struct mem_config *mem = &l->vm.mem;
 	int ret;
 
@@ -139,7 +145,7 @@ int launch_check(struct launch *l, struct err *err)
 		mem->swap = NULL;
 	}
 	ret = check_memory_options(l, err);
-	if (check && !strcmp(check, "1"))
-		mem->check = true;
+	mem->check |= is_set("QUIRE_CHECK_MEMORY");
+	l->vm.check_mmu = is_set("QUIRE_CHECK_MMU");
 	return ret ? ret : inject_init(getenv("QUIRE_FAULT"), err);
 }

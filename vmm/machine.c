@@ -55,8 +55,15 @@ int machine_refuse_when_over(const struct machine *m, struct err *err)
 
 static void finish(struct machine *m, enum machine_reason reason, int status, const struct err *why)
 {
+	struct err wrong;
+
 	if (machine_is_over(m))
 		return;
+	if (reason != MACHINE_BY_ERROR && machine_check_at_end(m, &wrong)) {
+		reason = MACHINE_BY_ERROR;
+		status = 1;
+		why = &wrong;
+	}
 	if (m->state == MACHINE_RUNNING && m->vm)
 		vm_halt(m->vm);
 	m->state = reason == MACHINE_BY_ERROR ? MACHINE_INTERNAL_ERROR : MACHINE_SHUTDOWN;

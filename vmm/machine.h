@@ -6,7 +6,7 @@
  * over.
  *
  * Every function here is for the main thread. None blocks for longer than it takes a vCPU to leave
- * the guest, but machine_audit_memory().
+ * the guest, but machine_audit_memory() and machine_check_mmu().
  */
 #ifndef QUIRE_VMM_MACHINE_H
 #define QUIRE_VMM_MACHINE_H
@@ -24,6 +24,8 @@ struct vm_config;	    /* vmm/vm.h */
 struct checkpoint_progress; /* vmm/checkpoint.h */
 struct migrate_params;	    /* vmm/migrate.h */
 struct migrate_progress;
+struct mmu_check; /* vmm/mmu_stats.h */
+struct mmu_stats;
 struct planning_progress; /* vmm/planning.h */
 struct translate_order;	  /* vmm/translate.h */
 struct translation;
@@ -98,7 +100,10 @@ int machine_start(struct machine *m, enum machine_launch launch, struct err *err
  */
 void machine_destroy(struct machine *m);
 
-/* A Linux kernel on a KVM that emulates kernel code: it will hardly get anywhere. */
+/*
+ * A Linux kernel at CPL 0 of a KVM that emulates kernel code, by --mmu ept or for want of a Xen PV
+ * entry: it will hardly get anywhere.
+ */
 bool machine_is_emulated_linux(const struct machine *m);
 
 /*
@@ -179,6 +184,15 @@ int machine_translate(struct machine *m, const struct translate_order *order, st
 
 /* As mem_audit(); -EINVAL while the guest runs. For tests: it looks at every page. */
 int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err);
+
+/* How the guest's addresses are translated, and what that took so far. */
+int machine_mmu_stats(struct machine *m, struct mmu_stats *stats, struct err *err);
+
+/*
+ * Compare the guest's shadow tables with its own while its vCPUs stand still. It looks at each entry.
+ * -EOPNOTSUPP: it has none.
+ */
+int machine_check_mmu(struct machine *m, struct mmu_check *check, struct err *err);
 
 /*
  * Save the guest while it runs (vmm/checkpoint.h); returns once that has begun. -EBUSY: one is

@@ -62,6 +62,12 @@ int machine_refuse_when_over(const struct machine *m, struct err *err);
 /* The guest's memory engine, or why there is none to talk to. */
 int machine_get_mem(const struct machine *m, struct mem **mem, struct err *err);
 
+/*
+ * Where that is asked for (vm_config.check_mmu), check the shadow tables of a guest that is
+ * about to end. -EIO and a sentence if they are wrong.
+ */
+int machine_check_at_end(struct machine *m, struct err *err);
+
 /* On the main thread, once a checkpoint has ended. */
 void machine_on_checkpoint(uv_async_t *handle);
 

@@ -55,8 +55,7 @@ static double percent(const json_t *object, const char *key)
 	return 100 * real(object, key);
 }
 
-/* A time in the unit in which it has one to three digits before the point. */
-static struct view_size time_text(u64 ns)
+struct view_size view_time(u64 ns)
 {
 	static const char *const units[] = {"ns", "us", "ms", "s"};
 	struct view_size text;
@@ -73,7 +72,7 @@ static struct view_size time_text(u64 ns)
 
 static struct view_size time_at(const json_t *object, const char *key)
 {
-	return time_text(view_count(object, key));
+	return view_time(view_count(object, key));
 }
 
 /* ---- Lines ---- */

@@ -25,6 +25,9 @@ struct view_size {
 /* A number of bytes in MiB. */
 struct view_size view_size(const json_t *object, const char *key);
 
+/* A time in the unit in which it has one to three digits before the point. */
+struct view_size view_time(u64 ns);
+
 /* A whole number; 0 where there is none. */
 u64 view_count(const json_t *object, const char *key);
 

@@ -337,6 +337,7 @@ bool pv_exit(struct vcpu *vcpu)
 	}
 	pthread_mutex_lock(&vcpu->vm->pv->lock);
 	pv_trap(cpu, vector, error);
+	pv_check_in_time(cpu);
 	pthread_mutex_unlock(&vcpu->vm->pv->lock);
 	return true;
 }

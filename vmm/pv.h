@@ -15,6 +15,7 @@
 #define QUIRE_VMM_PV_H
 
 #include "mm/ptwalk.h"
+#include "vmm/mmu_stats.h"
 #include "vmm/vcpu.h"
 
 struct pv;
@@ -65,5 +66,18 @@ void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room);
  */
 size_t pv_console_input(struct pv *pv, const u8 *data, size_t len);
 bool pv_console_in_use(const struct pv *pv);
+
+/* What has been counted so far. */
+void pv_get_stats(struct pv *pv, struct mmu_stats *stats);
+
+/*
+ * Compare all shadow tables with the guest's, while no vCPU is in the guest. A disagreement is a
+ * defect of quire. With vm_config.check_mmu that is done each second as well, on a vCPU's thread,
+ * and ends the guest with this sentence.
+ */
+#define PV_CHECK_FAILED                                                                          \
+	"its shadow tables disagree with its own in %llu places, first %s (this is a defect of " \
+	"quire)"
+void pv_check(struct pv *pv, struct mmu_check *check);
 
 #endif

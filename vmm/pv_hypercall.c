@@ -41,23 +41,39 @@ static const pv_hypercall_fn table[PV_NR_HYPERCALLS] = {
 static void tell_missing(struct pv_cpu *cpu, u64 nr)
 {
 	struct vm *vm = cpu->vcpu->vm;
+	const char *name = pv_hypercall_name((u32)nr);
 	char text[96];
 
 	if (vm->pv->enosys_told[nr])
 		return;
 	vm->pv->enosys_told[nr] = true;
-	snprintf(text, sizeof(text), "hypercall %s: not implemented, answered -ENOSYS\n",
-		 pv_hypercall_name((u32)nr));
+	snprintf(text, sizeof(text), "hypercall %llu (%s): not implemented, answered -ENOSYS\n",
+		 (unsigned long long)nr, name ? name : "unknown");
 	vm->host->log(vm->host->opaque, text);
+}
+
+static void count(struct pv *pv, u64 nr, u64 began)
+{
+	pv->stats.calls[nr].count++;
+	pv->stats.calls[nr].ns += now_ns() - began;
+}
+
+static long timed_call(struct pv_cpu *cpu, u64 nr, const u64 args[5])
+{
+	u64 began = now_ns();
+	long ret = table[nr](cpu, args);
+
+	count(cpu->vcpu->vm->pv, nr, began);
+	return ret;
 }
 
 long pv_call(struct pv_cpu *cpu, u64 nr, const u64 args[5])
 {
 	if (nr >= PV_NR_HYPERCALLS)
 		return -ENOSYS;
-	cpu->vcpu->vm->pv->stats.hypercalls[nr]++;
 	if (table[nr])
-		return table[nr](cpu, args);
+		return timed_call(cpu, nr, args);
+	cpu->vcpu->vm->pv->stats.calls[nr].count++;
 	if (nr != __HYPERVISOR_grant_table_op && nr != __HYPERVISOR_xenpmu_op)
 		tell_missing(cpu, nr);
 	return -ENOSYS;
@@ -93,10 +109,10 @@ void pv_hypercall(struct pv_cpu *cpu)
 	u64 nr = (u32)r->rax, began = now_ns();
 
 	if (nr == __HYPERVISOR_iret) {
-		pv->stats.hypercalls[nr]++;
 		pv_iret(cpu);
+		count(pv, nr, began);
 	} else {
 		r->rax = (u64)pv_call(cpu, nr, args);
 	}
-	pv->stats.ns[1] += now_ns() - began;
+	pv->stats.call_ns += now_ns() - began;
 }

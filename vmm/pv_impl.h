@@ -21,7 +21,6 @@
 
 #define PV_MAX_GDT	 16
 #define PV_NR_PORTS	 1024
-#define PV_NR_HYPERCALLS 56
 #define PV_NR_CALLBACKS	 8
 #define PV_INPUT_SIZE	 64
 
@@ -92,13 +91,6 @@ struct pv_port {
 	u16 virq;
 };
 
-struct pv_stats {
-	u64 traps[256];
-	u64 hypercalls[PV_NR_HYPERCALLS];
-	u64 syscalls, emulated, events, interrupts;
-	u64 ns[2]; /* in shadow faults, in hypercalls */
-};
-
 struct pv {
 	struct vm *vm;
 	pthread_mutex_t lock;
@@ -120,6 +112,7 @@ struct pv {
 	bool lost_time; /* the wall clock has to be told anew */
 	struct pv_cpu cpus[VM_MAX_CPUS];
 	struct pv_stats stats;
+	u64 next_check; /* when pv_check_in_time() is next to look */
 	bool enosys_told[PV_NR_HYPERCALLS];
 };
 
@@ -204,6 +197,8 @@ long pv_xen_version(struct pv_cpu *cpu, const u64 args[5]);
 long pv_memory_op(struct pv_cpu *cpu, const u64 args[5]);
 long pv_physdev_op(struct pv_cpu *cpu, const u64 args[5]);
 long pv_vm_assist(struct pv_cpu *cpu, const u64 args[5]);
+/* pv_stats.c: after a trap, if a check is due; the guest ends if it fails */
+void pv_check_in_time(struct pv_cpu *cpu);
 /* pv_emulate.c: a privileged instruction at CPL 3: whether it was one, and has been carried out. */
 bool pv_emulate_privileged(struct pv_cpu *cpu);
 bool pv_emulate_cpuid(struct pv_cpu *cpu); /* after the prefix that forces it */

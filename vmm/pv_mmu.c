@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mm/inject.h"
 #include "vmm/pv_impl.h"
 
 #define AD (PTWALK_ACCESSED | PTWALK_DIRTY)
@@ -38,7 +39,9 @@ static long write_entry(struct pv *pv, u64 at, u64 value, bool preserve)
 	do
 		new = preserve ? value | (old & AD) : value;
 	while (!pv_cmpxchg_phys(pv, at, &old, new));
-	shadow_entry_written(pv->shadow, frame, (u32)(at % PAGE_SIZE / sizeof(u64)), old, new);
+	if (!inject(INJECT_MMU_ENTRY))
+		shadow_entry_written(pv->shadow, frame, (u32)(at % PAGE_SIZE / sizeof(u64)), old,
+				     new);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in pv_names.h. Source: public/xen.h of Xen. */
+/* Contract in pv_names.h. Sources: public/xen.h of Xen; Intel SDM volume 3, table 6-1. */
 #include "vmm/pv_names.h"
 
+#include "vmm/monitor.h"
 #include "vmm/xen.h"
 
 static const char *const names[] = {
@@ -48,5 +49,20 @@ static const char *const names[] = {
 
 const char *pv_hypercall_name(u32 nr)
 {
-	return nr < ARRAY_SIZE(names) && names[nr] ? names[nr] : "unknown";
+	return nr < ARRAY_SIZE(names) ? names[nr] : NULL;
+}
+
+static const char *const vectors[] = {
+	[0] = "DE",  [1] = "DB",  [2] = "NMI",
+	[3] = "BP",  [4] = "OF",  [5] = "BR",
+	[6] = "UD",  [7] = "NM",  [8] = "DF",
+	[10] = "TS", [11] = "NP", [12] = "SS",
+	[13] = "GP", [14] = "PF", [16] = "MF",
+	[17] = "AC", [18] = "MC", [19] = "XM",
+	[20] = "VE", [21] = "CP", [MONITOR_INTERRUPT] = "interrupt",
+};
+
+const char *pv_vector_name(u32 vector)
+{
+	return vector < ARRAY_SIZE(vectors) ? vectors[vector] : NULL;
 }

@@ -177,7 +177,7 @@ static void page_fault(struct pv_cpu *cpu, u32 error)
 		error = (error & ~(u32)PTWALK_ERROR_USER) | (cpu->user ? PTWALK_ERROR_USER : 0);
 	else
 		outcome = shadow_fault(pv->shadow, cpu->id, view, cpu->cr2, &error);
-	pv->stats.ns[0] += now_ns() - began;
+	pv->stats.fault_ns += now_ns() - began;
 	if (outcome == SHADOW_FILLED)
 		return;
 	if (outcome == SHADOW_NO_MEMORY) {

@@ -10,6 +10,7 @@
 #include "mm/base.h"
 #include "vmm/checkpoint_json.h"
 #include "vmm/memory_json.h"
+#include "vmm/mmu_json.h"
 #include "vmm/qmp_args.h"
 #include "vmm/qmp_migrate.h"
 #include "vmm/translate_json.h"
@@ -311,6 +312,35 @@ static int x_quire_reset_peak(struct qmp_call *call)
 	return machine_reset_memory_peak(call->machine, call->err);
 }
 
+static int add_check(struct qmp_call *call)
+{
+	struct mmu_check check;
+	int ret = machine_check_mmu(call->machine, &check, call->err);
+
+	if (!ret && json_object_set_new(call->ret, "check", mmu_check_json(&check)))
+		ret = err_set(call->err, -ENOMEM, "no memory for the reply");
+	return ret;
+}
+
+static int x_quire_mmu(struct qmp_call *call)
+{
+	struct mmu_stats stats;
+	bool check = false;
+	int ret = qmp_bool(call, "check", &check);
+
+	if (!ret)
+		ret = machine_mmu_stats(call->machine, &stats, call->err);
+	if (!ret)
+		ret = qmp_give(call, mmu_json(&stats));
+	if (!ret && check)
+		ret = add_check(call);
+	if (ret) {
+		json_decref(call->ret);
+		call->ret = NULL;
+	}
+	return ret;
+}
+
 static int x_quire_checkpoint(struct qmp_call *call)
 {
 	struct machine_checkpoint order = {0};
@@ -372,6 +402,7 @@ static const struct qmp_command commands[] = {
 	{.name = "system_reset", .run = system_reset},
 	{.name = "x-quire-stats", .run = x_quire_stats},
 	{.name = "x-quire-memory", .run = x_quire_memory, .args = {"map"}},
+	{.name = "x-quire-mmu", .run = x_quire_mmu, .args = {"check"}},
 	{.name = "x-quire-set-limit", .run = x_quire_set_limit, .args = {"limit", "limit-min"}},
 	{.name = "x-quire-reclaim", .run = x_quire_reclaim, .args = {"size"}},
 	{.name = "x-quire-set-policy", .run = x_quire_set_policy, .args = {"policy"}},

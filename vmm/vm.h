@@ -42,6 +42,7 @@ struct vm_config {
 	unsigned int nr_cpus;
 	enum space_backing backing;
 	enum vm_mmu mmu;
+	bool check_mmu; /* compare shadow tables with the guest's each second (vmm/pv.h) */
 	/* restore this instead of loading a kernel; or NULL. With SPACE_CLONE it has a base. */
 	const struct origin *origin;
 	/* or wait for this one, whose memory comes by and by; or NULL */
