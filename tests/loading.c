@@ -11,7 +11,8 @@ struct outcome load_bytes(struct space *space, const void *data, size_t len,
 {
 	struct outcome out = {.code = 0};
 	struct boot_source src = {.append = extras ? extras->append : NULL,
-				  .paging = extras ? extras->paging : BOOT_PAGING_EPT};
+				  .paging = extras ? extras->paging : BOOT_PAGING_EPT,
+				  .nr_cpus = extras ? extras->nr_cpus : 0};
 	struct image_file kernel, initrd;
 	bool with_initrd = extras && extras->initrd;
 

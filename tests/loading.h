@@ -16,6 +16,7 @@ struct extras {
 	const char *append;
 	u64 rsdp;
 	enum boot_paging paging;
+	unsigned int nr_cpus;
 };
 
 struct outcome {

@@ -2,7 +2,7 @@
 /*
  * What a Xen PV guest finds in memory: each page that its first tables map, and that there are no
  * others; the page list, start_info, shared_info and the hypercall page; in guests of all sizes,
- * for kernels that are linked to all kinds of addresses.
+ * for kernels that are linked to all kinds of addresses. And the command line that Linux gets.
  */
 #include "tests/test.h"
 
@@ -16,6 +16,7 @@
 
 #include "tests/pv_guest.h"
 #include "vmm/pv_build.h"
+#include "vmm/pv_cmdline.h"
 
 #define LEAF  (PTWALK_PRESENT | PTWALK_ACCESSED | PTWALK_DIRTY)
 #define TOP_2 ((u64)2 << 39) /* an address of the top table's third entry */
@@ -474,6 +475,96 @@ static void addresses_that_end(void **state)
 	free(bytes);
 }
 
+static void expect_cmdline(const char *append, unsigned int nr_cpus, const char *expected)
+{
+	char line[MAX_GUEST_CMDLINE];
+
+	memset(line, 'x', sizeof(line));
+	pv_cmdline(line, append, nr_cpus);
+	assert_string_equal(line, expected);
+}
+
+/* How many processors there are is said in front, unless the user has said it. */
+static void says_processors(void **state)
+{
+	(void)state;
+	expect_cmdline("", 0, "");
+	expect_cmdline("", 1, "nr_cpus=1 ");
+	expect_cmdline(" a  b ", 16, "nr_cpus=16  a  b ");
+	expect_cmdline("a -- b", 2, "nr_cpus=2 a -- b");
+	expect_cmdline("nr_cpus=3", 2, "nr_cpus=3");
+	expect_cmdline("quiet nr-cpus=3 a", 2, "quiet nr-cpus=3 a");
+	expect_cmdline("quiet\tmaxcpus=1", 2, "quiet\tmaxcpus=1");
+	/* that is not what they say */
+	expect_cmdline("nr_cpus", 2, "nr_cpus=2 nr_cpus");
+	expect_cmdline("xnr_cpus=3", 2, "nr_cpus=2 xnr_cpus=3");
+	expect_cmdline("a=\" nr_cpus=3\"", 2, "nr_cpus=2 a=\" nr_cpus=3\"");
+	expect_cmdline("-- maxcpus=3", 2, "nr_cpus=2 -- maxcpus=3");
+}
+
+static void turns_serial_consoles(void **state)
+{
+	(void)state;
+	expect_cmdline("console=ttyS0", 0, "console=hvc0");
+	expect_cmdline(" quiet console=ttyS0,115200n8  a", 0, " quiet console=hvc0  a");
+	expect_cmdline("console=ttyS0 console=ttyS0", 1, "nr_cpus=1 console=hvc0 console=hvc0");
+	expect_cmdline("console=hvc0 console=tty0", 0, "console=hvc0 console=tty0");
+	expect_cmdline("console=ttyS01 console=ttyS1", 0, "console=ttyS01 console=ttyS1");
+	expect_cmdline("xconsole=ttyS0", 0, "xconsole=ttyS0");
+	expect_cmdline("earlyprintk=ttyS0 console=ttyS", 0, "earlyprintk=ttyS0 console=ttyS");
+	expect_cmdline("a=\"b console=ttyS0\"", 0, "a=\"b console=ttyS0\"");
+	expect_cmdline("a=\"b\" console=ttyS0 -- console=ttyS0", 0,
+		       "a=\"b\" console=hvc0 -- console=ttyS0");
+	expect_cmdline("a=\"never closed console=ttyS0", 0, "a=\"never closed console=ttyS0");
+}
+
+/* Whatever the length, nothing of the user's is lost; what is added may be. */
+static void long_command_lines(void **state)
+{
+	char append[MAX_GUEST_CMDLINE], line[MAX_GUEST_CMDLINE];
+
+	(void)state;
+	for (size_t len = MAX_GUEST_CMDLINE - 30; len < MAX_GUEST_CMDLINE; len++) {
+		bool fits = len + strlen("nr_cpus=9 ") < MAX_GUEST_CMDLINE;
+
+		memset(append, 'a', len);
+		append[len] = '\0';
+		memcpy(append, "console=ttyS0 ", 14);
+		pv_cmdline(line, append, 9);
+		assert_int_equal(strlen(line), len - 1 + (fits ? 10 : 0));
+		assert_int_equal(!strncmp(line, "nr_cpus=9 console=hvc0 a", 24), fits);
+		assert_string_equal(line + (fits ? 10 : 0) + 13, append + 14);
+	}
+}
+
+/* Of the kernels, only Linux is known to understand it. */
+static void only_linux_is_told(void **state)
+{
+	struct extras extras = {
+		.append = "console=ttyS0", .paging = BOOT_PAGING_SHADOW, .nr_cpus = 4};
+	static const char *const expected[] = {"console=ttyS0", "nr_cpus=4 console=hvc0"};
+
+	(void)state;
+	for (int is_linux = 0; is_linux < 2; is_linux++) {
+		struct elf_recipe recipe = elf_recipe_pv();
+		struct space *space = space_of(16 * MiB);
+		struct pv_guest guest;
+		struct image image;
+		struct outcome out;
+
+		recipe.linux = is_linux;
+		image = elf_image(&recipe);
+		out = load_image(space, &image, &extras);
+		assert_int_equal(out.code, 0);
+		assert_int_equal(out.entry.linux, is_linux);
+		assert_true(pv_guest_init(&guest, space, &out));
+		assert_true(guest_is(space, guest.info + SI_CMD_LINE, expected[is_linux],
+				     strlen(expected[is_linux]) + 1));
+		image_free(&image);
+		space_destroy(space);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +576,10 @@ int main(void)
 		cmocka_unit_test(hinted_size_is_the_least),
 		cmocka_unit_test(too_much_for_any_memory),
 		cmocka_unit_test(addresses_that_end),
+		cmocka_unit_test(says_processors),
+		cmocka_unit_test(turns_serial_consoles),
+		cmocka_unit_test(long_command_lines),
+		cmocka_unit_test(only_linux_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,7 +199,14 @@ void host_examine(struct host *h)
 	h->hugetlb_free = read_u64(HUGETLB_DIR "free_hugepages");
 }
 
-bool host_runs_linux(const struct host *h)
+bool host_prefers_shadow(enum kvm_kind kind)
 {
-	return !h->kvm_status && !h->cpl0_status && !h->cpl0.emulated;
+	return kind == KVM_PVM;
+}
+
+enum host_linux host_runs_linux(const struct host *h)
+{
+	if (h->kvm_status || h->cpl0_status)
+		return HOST_LINUX_NOT;
+	return h->cpl0.emulated ? HOST_LINUX_SHADOW : HOST_LINUX_EPT;
 }

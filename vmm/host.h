@@ -50,7 +50,15 @@ const char *host_paging_name(enum host_paging paging); /* "ept", "npt", "shadow"
 #define HOST_NR_UFFD_FEATURES 17
 const char *host_uffd_feature_name(unsigned int bit);
 
-/* Whether a stock Linux kernel runs here. */
-bool host_runs_linux(const struct host *host);
+/*
+ * Whether --mmu auto takes shadow tables of ours for a kernel that can run on them (one with a Xen
+ * PV entry). Where KVM emulates kernel code, such a kernel runs a thousand times faster at CPL 3;
+ * elsewhere KVM's own paging is faster.
+ */
+bool host_prefers_shadow(enum kvm_kind kind);
+
+/* How a stock Linux kernel runs here, if at all. */
+enum host_linux { HOST_LINUX_NOT, HOST_LINUX_EPT, HOST_LINUX_SHADOW };
+enum host_linux host_runs_linux(const struct host *host);
 
 #endif

@@ -21,6 +21,7 @@
 #include "vmm/load_elf.h"
 #include "vmm/memmap.h"
 #include "vmm/pv_build.h"
+#include "vmm/pv_cmdline.h"
 #include "vmm/pvh.h"
 
 static int load_elf(struct space *space, const struct hostfile *file, enum boot_paging paging,
@@ -149,15 +150,21 @@ static int load_beside(struct space *space, const struct boot_source *src,
 static int load_beside_pv(struct space *space, const struct boot_source *src,
 			  const struct kernel_image *image, struct pv_boot *boot, struct err *err)
 {
+	const char *append = src->append ? src->append : "";
+	char line[MAX_GUEST_CMDLINE];
 	struct hostfile initrd;
 	int ret;
 
+	if (image->linux) {
+		pv_cmdline(line, append, src->nr_cpus);
+		append = line;
+	}
 	if (!src->initrd)
-		return pv_build(space, image, src->append, NULL, boot, err);
+		return pv_build(space, image, append, NULL, boot, err);
 	ret = hostfile_open(&initrd, "initrd", src->initrd, err);
 	if (ret)
 		return ret;
-	ret = pv_build(space, image, src->append, &initrd, boot, err);
+	ret = pv_build(space, image, append, &initrd, boot, err);
 	hostfile_close(&initrd);
 	return ret;
 }

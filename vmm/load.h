@@ -53,6 +53,7 @@ struct boot_source {
 	const char *append; /* kernel command line, or NULL for an empty one */
 	gpa_t rsdp;	    /* ACPI root pointer to pass on; 0 for none; of no use to BOOT_XEN_PV */
 	enum boot_paging paging;
+	unsigned int nr_cpus; /* for BOOT_XEN_PV (vmm/pv_cmdline.h); 0: say nothing of them */
 };
 
 /*

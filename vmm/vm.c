@@ -13,6 +13,7 @@
 #include "mm/image.h"
 #include "vmm/cpuid.h"
 #include "vmm/dirty.h"
+#include "vmm/host.h"
 #include "vmm/memmap.h"
 #include "vmm/pv.h"
 #include "vmm/vcpu.h"
@@ -240,10 +241,6 @@ static int set_generation(struct vm *vm, struct err *err)
 	return ret ? err_set(err, ret, "generation id: %s", strerror(-ret)) : 0;
 }
 
-/*
- * Where KVM emulates CPL 0, a kernel of this ABI runs a thousand times faster on shadow tables. And
- * elsewhere the processor's own second step is faster.
- */
 static enum boot_paging choose_paging(const struct vm *vm)
 {
 	switch (vm->cfg.mmu) {
@@ -252,7 +249,7 @@ static enum boot_paging choose_paging(const struct vm *vm)
 	case VM_MMU_SHADOW:
 		return BOOT_PAGING_SHADOW;
 	default:
-		return vm->kind == KVM_PVM ? BOOT_PAGING_AUTO_SHADOW : BOOT_PAGING_EPT;
+		return host_prefers_shadow(vm->kind) ? BOOT_PAGING_AUTO_SHADOW : BOOT_PAGING_EPT;
 	}
 }
 
@@ -262,6 +259,7 @@ static int load_guest(struct vm *vm, struct err *err)
 		.kernel = vm->cfg.kernel,
 		.initrd = vm->cfg.initrd,
 		.append = vm->cfg.append,
+		.nr_cpus = vm->cfg.nr_cpus,
 	};
 	int ret = 0;
 
