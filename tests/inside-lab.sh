@@ -87,6 +87,7 @@ esac
 part_first()
 {
 	expect "doctor runs" 0 '"runs-stock-linux": true' $quire doctor --json
+	expect "doctor says how" 0 '"how": "ept"' $quire doctor --json
 	expect "doctor names the module" 0 "\"kind\": $kind" $quire doctor --json
 	expect "doctor names the paging" 0 "\"paging\": $paging" $quire doctor --json
 

@@ -62,6 +62,19 @@ static void print_speed(const struct host *h)
 	row("kernel code", value, "measured with a VM of one page");
 }
 
+static const char *mmu_name(const struct host *h)
+{
+	return host_prefers_shadow(h->kind) ? "shadow" : "ept";
+}
+
+static void print_mmu(const struct host *h)
+{
+	row("--mmu auto", mmu_name(h),
+	    host_prefers_shadow(h->kind)
+		    ? "for a kernel that can run at CPL 3 (Xen PV), as kernel code is emulated"
+		    : "KVM's own paging");
+}
+
 static void print_kvm(const struct host *h)
 {
 	char value[80];
@@ -73,6 +86,7 @@ static void print_kvm(const struct host *h)
 	row("KVM", kind_words(h), "");
 	row("second-level paging", paging_words(h), h->paging_source);
 	print_speed(h);
+	print_mmu(h);
 	snprintf(value, sizeof(value), "%.2f ms to a VM's first exit", h->cpl0.create_ms);
 	row("start-up", value, "");
 	snprintf(value, sizeof(value), "%d processors, %d memory slots", h->max_cpus, h->max_slots);
@@ -112,6 +126,18 @@ static void print_uffd(const struct host *h)
 	printf("\n");
 }
 
+static void print_emulated(const struct host *h)
+{
+	printf("stock Linux runs here%s, on shadow page tables of ours:\n"
+	       "its kernel at CPL 3 under the Xen PV ABI (CONFIG_XEN_PV), where its code is\n"
+	       "native and what traps is slow. At CPL 0 kernel code is emulated, at %.1f million\n"
+	       "instructions a second, and some not at all: a kernel without that ABI needs\n"
+	       "tools/quire-lab --host amd-npt, or a host with VT-x or AMD-V. Guests whose work\n"
+	       "is at CPL 3, such as the microguest, run at native speed in any case.\n",
+	       host_prefers_shadow(h->kind) ? "" : " with --mmu shadow",
+	       h->cpl0.instructions_per_second / 1e6);
+}
+
 static void print_verdict(const struct host *h)
 {
 	printf("\nverdict: ");
@@ -125,11 +151,7 @@ static void print_verdict(const struct host *h)
 		       : h->paging == HOST_PAGING_NPT ? "NPT"
 						      : "KVM's shadow paging");
 	else
-		printf("stock Linux does not run here: kernel code is emulated at %.1f million\n"
-		       "instructions a second, and some not at all. Guests whose work is at\n"
-		       "CPL 3, such as the microguest, run at native speed. For stock Linux use\n"
-		       "tools/quire-lab --host amd-npt, or a host with VT-x or AMD-V.\n",
-		       h->cpl0.instructions_per_second / 1e6);
+		print_emulated(h);
 }
 
 static void print_words(const struct host *h)
@@ -170,18 +192,30 @@ static json_t *kvm_json(const struct host *h)
 			 "prefault", h->pre_fault);
 }
 
+static json_t *linux_json(const struct host *h)
+{
+	static const char *const how[] = {
+		[HOST_LINUX_NOT] = NULL, [HOST_LINUX_EPT] = "ept", [HOST_LINUX_SHADOW] = "shadow"};
+
+	return json_pack("{s:b, s:s?, s:s}", "runs-stock-linux",
+			 host_runs_linux(h) != HOST_LINUX_NOT, "how", how[host_runs_linux(h)],
+			 "mmu-auto", mmu_name(h));
+}
+
 static int print_json(const struct host *h)
 {
 	json_t *root = json_pack(
-		"{s:s, s:o, s:{s:b, s:f, s:f}, s:o, s:{s:s, s:s, s:I, s:I}, s:b}", "kernel",
-		h->kernel, "kvm", kvm_json(h), "cpl0", "emulated", h->cpl0.emulated,
-		"instructions-per-second", h->cpl0.instructions_per_second, "create-ms",
-		h->cpl0.create_ms, "userfaultfd", uffd_json(h), "huge-pages", "private", h->thp,
-		"shared", h->thp_shmem, "hugetlb-reserved", (json_int_t)h->hugetlb_pages,
-		"hugetlb-free", (json_int_t)h->hugetlb_free, "runs-stock-linux",
-		host_runs_linux(h));
+		"{s:s, s:o, s:{s:b, s:f, s:f}, s:o, s:{s:s, s:s, s:I, s:I}}", "kernel", h->kernel,
+		"kvm", kvm_json(h), "cpl0", "emulated", h->cpl0.emulated, "instructions-per-second",
+		h->cpl0.instructions_per_second, "create-ms", h->cpl0.create_ms, "userfaultfd",
+		uffd_json(h), "huge-pages", "private", h->thp, "shared", h->thp_shmem,
+		"hugetlb-reserved", (json_int_t)h->hugetlb_pages, "hugetlb-free",
+		(json_int_t)h->hugetlb_free);
+	json_t *runs = linux_json(h);
 
-	ASSERT(root);
+	ASSERT(root && runs);
+	json_object_update(root, runs);
+	json_decref(runs);
 	json_dumpf(root, stdout, JSON_INDENT(2));
 	printf("\n");
 	json_decref(root);

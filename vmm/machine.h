@@ -189,7 +189,7 @@ int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err);
 int machine_mmu_stats(struct machine *m, struct mmu_stats *stats, struct err *err);
 
 /*
- * Compare the guest's shadow tables with its own while its vCPUs stand still. It looks at each entry.
+ * Compare the guest's shadow tables with its own, entry by entry, while its vCPUs stand still.
  * -EOPNOTSUPP: it has none.
  */
 int machine_check_mmu(struct machine *m, struct mmu_check *check, struct err *err);

@@ -122,7 +122,7 @@ static int start(struct session *s, const struct launch *l, struct err *err)
 	if (machine_is_emulated_linux(s->machine))
 		fprintf(stderr,
 			"quire: note: this host's KVM emulates kernel code and stock Linux will "
-			"not boot on it (see quire doctor; use tools/quire-lab)\n");
+			"not boot on it (use --mmu shadow or tools/quire-lab; see quire doctor)\n");
 	ret = machine_start(s->machine, l->paused ? MACHINE_HOLD : MACHINE_RUN, err);
 	if (!ret && machine_receives_at(s->machine))
 		fprintf(stderr, "quire: guest %s: waits at %s\n", l->machine.name,
