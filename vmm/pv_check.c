@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Whether a state can be that of a guest on shadow tables: what is not checked here may be anything,
- * as the guest itself could have made it so. Contract in pv_state.h.
+ * Whether a state can be that of a guest on shadow tables: what is not checked here may be
+ * anything, as the guest itself could have made it so. Contract in pv_state.h.
  */
 #include <errno.h>
 
@@ -51,8 +51,7 @@ int pv_state_check(const struct pv_state *s, u64 memory, u32 nr_cpus, struct err
 	    s->nr_input > PV_STATE_INPUT)
 		return bad(err, "console", 0);
 	for (u32 i = 0; i < PV_STATE_PORTS; i++)
-		if (!good_port(&s->ports[i], nr_cpus) ||
-		    (!i && s->ports[i].kind != PV_PORT_FREE))
+		if (!good_port(&s->ports[i], nr_cpus) || (!i && s->ports[i].kind != PV_PORT_FREE))
 			return bad(err, "event channel", i);
 	return 0;
 }
@@ -77,8 +76,8 @@ static bool good_handlers(const struct pv_state_cpu *s)
 static bool good_registers(const struct pv_state_cpu *s)
 {
 	return is_canonical(s->regs.rip) && is_canonical(s->kernel_sp) &&
-	       is_canonical(s->fs_base) && is_canonical(s->gs_kernel) &&
-	       is_canonical(s->gs_user) && s->xcr0 & 1 && !(s->cr4 & ~(u64)PV_CR4_ALLOWED);
+	       is_canonical(s->fs_base) && is_canonical(s->gs_kernel) && is_canonical(s->gs_user) &&
+	       s->xcr0 & 1 && !(s->cr4 & ~(u64)PV_CR4_ALLOWED);
 }
 
 static bool good_selector(u16 s)
@@ -97,8 +96,7 @@ static bool good_places(const struct pv_state_cpu *s, u64 memory)
 		if (!is_frame(s->gdt_frames[i], memory))
 			return false;
 	return is_place(s->vcpu_info, sizeof(struct vcpu_info), 8, memory) &&
-	       (!s->time_copy ||
-		is_place(s->time_copy, sizeof(struct vcpu_time_info), 1, memory));
+	       (!s->time_copy || is_place(s->time_copy, sizeof(struct vcpu_time_info), 1, memory));
 }
 
 static bool good_status(const struct pv_state_cpu *s)

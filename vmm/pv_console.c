@@ -53,8 +53,8 @@ bool pv_console_in_use(const struct pv *pv)
 }
 
 /*
- * Input waits here until a vCPU comes by: who brings it must not wait for a page of the guest's, and
- * must not write one while vCPUs stand still to be saved.
+ * Input waits here until a vCPU comes by: who brings it must not wait for a page of the guest's,
+ * and must not write one while vCPUs stand still to be saved.
  */
 size_t pv_console_input(struct pv *pv, const u8 *data, size_t len)
 {

@@ -19,13 +19,13 @@
 
 #define PV_POLL_ANY UINT32_MAX
 
-#define PV_MAX_GDT	 16
-#define PV_NR_PORTS	 1024
-#define PV_NR_CALLBACKS	 8
-#define PV_INPUT_SIZE	 64
+#define PV_MAX_GDT	16
+#define PV_NR_PORTS	1024
+#define PV_NR_CALLBACKS 8
+#define PV_INPUT_SIZE	64
 
 /* CR0 as the guest sees it, but for TS; and the bits of CR4 that it may set. */
-#define PV_CR0	       0x80050033u     /* PG AM WP NE ET MP PE */
+#define PV_CR0	       0x80050033u    /* PG AM WP NE ET MP PE */
 #define PV_CR4_ALLOWED ((u64)0x406b0) /* OSXSAVE, OSFXSR, OSXMMEXCPT, PGE, PSE, PAE */
 
 /* Selectors that the guest believes its kernel to have (FLAT_RING3_...), and those of processes. */
@@ -76,11 +76,11 @@ struct pv_cpu {
 	/* what the way back has to do */
 	bool load_cr3, load_cr0, load_fs, load_gs;
 	u64 cr3[SHADOW_NR_VIEWS];
-	u64 flushed; /* shadow generation */
-	u64 armed;   /* the timer that the host has been told of */
-	bool lost_time;		  /* it was elsewhere: its time has to be told anew */
-	u64 told_tsc, told_time;  /* what it computes its time from */
-	u16 ds, es, fs, gs;	  /* selectors to load, as set_segments() wants them */
+	u64 flushed;		 /* shadow generation */
+	u64 armed;		 /* the timer that the host has been told of */
+	bool lost_time;		 /* it was elsewhere: its time has to be told anew */
+	u64 told_tsc, told_time; /* what it computes its time from */
+	u16 ds, es, fs, gs;	 /* selectors to load, as set_segments() wants them */
 };
 
 enum pv_port_kind { PV_PORT_FREE, PV_PORT_UNBOUND, PV_PORT_CONSOLE, PV_PORT_VIRQ, PV_PORT_IPI };
@@ -102,14 +102,14 @@ struct pv {
 	u64 shared_info; /* guest-physical address */
 	u64 console;	 /* likewise, of the ring */
 	bool console_used;
-	/* Bytes for the ring, which only vCPUs touch: others must not wait for the guest's pages. */
+	/* For the ring, which only vCPUs touch: others must not wait for the guest's pages. */
 	pthread_mutex_t input_lock; /* the last one that is taken */
 	u8 input[PV_INPUT_SIZE];
 	atomic_uint nr_input;
 	struct pv_port ports[PV_NR_PORTS];
 	s64 clock_offset;	 /* system time = CLOCK_MONOTONIC + this */
 	u64 tsc_khz, tsc_offset; /* of the guest's counter against the host's */
-	bool lost_time; /* the wall clock has to be told anew */
+	bool lost_time;		 /* the wall clock has to be told anew */
 	struct pv_cpu cpus[VM_MAX_CPUS];
 	struct pv_stats stats;
 	u64 next_check; /* when pv_check_in_time() is next to look */
@@ -180,7 +180,7 @@ bool pv_get_mask(struct pv_cpu *cpu);
 /* pv_time.c */
 long pv_set_timer_op(struct pv_cpu *cpu, const u64 args[5]);
 u64 pv_system_time(const struct pv *pv);
-void pv_measure_tsc(struct pv *pv); /* while no vCPU runs */
+void pv_measure_tsc(struct pv *pv);	/* while no vCPU runs */
 u64 pv_time_there(const struct pv *pv); /* the same, as the guest itself computes it */
 void pv_update_time(struct pv_cpu *cpu);
 void pv_set_wallclock(struct pv *pv);

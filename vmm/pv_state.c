@@ -161,7 +161,8 @@ void pv_load(struct vm *vm, const struct pv_state *s, u64 jump)
 	pv->clock_offset = (s64)(s->system_time + jump - now_ns());
 	pv->lost_time = true;
 	for (u32 i = 0; i < PV_NR_PORTS; i++)
-		pv->ports[i] = (struct pv_port){s->ports[i].kind, s->ports[i].cpu, s->ports[i].virq};
+		pv->ports[i] = (struct pv_port){s->ports[i].kind, s->ports[i].cpu,
+						s->ports[i].virq};
 	pthread_mutex_lock(&pv->input_lock);
 	memcpy(pv->input, s->input, sizeof(pv->input));
 	atomic_store(&pv->nr_input, s->nr_input);
@@ -269,8 +270,7 @@ void pv_where(struct vcpu *vcpu, struct pv_place *place)
 	*place = (struct pv_place){
 		.roots = {cpu->roots[SHADOW_KERNEL], cpu->roots[SHADOW_USER]},
 		.linear = {r.rip, r.rip + 15, r.rsp, r.rsp - 8, cpu->kernel_sp - 8, cpu->fs_base,
-			   cpu->gs_kernel, cpu->gs_user,
-			   cpu->callbacks[CALLBACKTYPE_event].address,
+			   cpu->gs_kernel, cpu->gs_user, cpu->callbacks[CALLBACKTYPE_event].address,
 			   cpu->callbacks[CALLBACKTYPE_syscall].address},
 		.physical = {pv->shared_info, pv->console, cpu->vcpu_info, cpu->time_copy},
 	};

@@ -58,8 +58,8 @@ struct pv_state_cpu {
 	u64 fs_base, gs_kernel, gs_user;
 	u64 roots[2]; /* frames, of the kernel's table and of the processes'; all ones: none */
 	u64 vcpu_info;
-	u64 time_copy; /* 0: none */
-	u64 runstate_at; /* linear; 0: none */
+	u64 time_copy;	       /* 0: none */
+	u64 runstate_at;       /* linear; 0: none */
 	u64 timer, poll_until; /* system time; 0: none */
 	u64 runstate_entered, runstate_time[4];
 	u64 dr[8];

@@ -28,8 +28,8 @@ enum state_tag {
 	STATE_MP = STATE_TAG('M', 'P', 'S', 'T'),     /* struct kvm_mp_state */
 
 	/* of a guest on shadow tables, instead of all others but MACH, CPID, XSAV and DEV */
-	STATE_PV = STATE_TAG('P', 'V', 'V', 'M'),	 /* struct pv_state */
-	STATE_PV_CPU = STATE_TAG('P', 'V', 'C', 'P'),	 /* struct pv_state_cpu; instance: the vCPU */
+	STATE_PV = STATE_TAG('P', 'V', 'V', 'M'),     /* struct pv_state */
+	STATE_PV_CPU = STATE_TAG('P', 'V', 'C', 'P'), /* struct pv_state_cpu; instance: the vCPU */
 	STATE_PV_TABLES = STATE_TAG('P', 'V', 'T', 'B'), /* u32 each: frames */
 };
 
