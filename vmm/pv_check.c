@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Whether a state can be that of a guest on shadow tables: what is not checked here may be
- * anything, as the guest itself could have made it so. Contract in pv_state.h.
+ * Whether a state can be that of a guest on shadow tables: what is not checked here may be anything,
+ * as the guest itself could have made it so. Contract in pv_state.h.
  */
 #include <errno.h>
 
@@ -10,11 +10,7 @@
 
 #define NR_RUNSTATES 4u
 #define GDT_MAX	     (PV_MAX_GDT * 512u)
-
-static bool is_canonical(u64 linear)
-{
-	return (u64)((s64)(linear << 16) >> 16) == linear;
-}
+#define PORTS_MAX    65536u
 
 /* As in mm/space.h: slot 0 up to the hole, the rest behind it. */
 static bool is_frame(u64 frame, u64 memory)
@@ -58,7 +54,7 @@ int pv_state_check(const struct pv_state *s, u64 memory, u32 nr_cpus, struct err
 
 static bool good_handler(const struct pv_state_handler *h)
 {
-	return is_canonical(h->address) && h->masks_events <= 1 && !h->zero;
+	return PV_CANONICAL(h->address) && h->masks_events <= 1 && !h->zero;
 }
 
 static bool good_handlers(const struct pv_state_cpu *s)
@@ -72,12 +68,12 @@ static bool good_handlers(const struct pv_state_cpu *s)
 	return true;
 }
 
-/* The way back into the guest must not fault in the monitor. */
+/* The way back into the guest must not fault in the monitor; of rip, pv_check_rip() sees to that. */
 static bool good_registers(const struct pv_state_cpu *s)
 {
-	return is_canonical(s->regs.rip) && is_canonical(s->kernel_sp) &&
-	       is_canonical(s->fs_base) && is_canonical(s->gs_kernel) && is_canonical(s->gs_user) &&
-	       s->xcr0 & 1 && !(s->cr4 & ~(u64)PV_CR4_ALLOWED);
+	return PV_CANONICAL(s->kernel_sp) && PV_CANONICAL(s->fs_base) &&
+	       PV_CANONICAL(s->gs_kernel) && PV_CANONICAL(s->gs_user) && s->xcr0 & 1 &&
+	       !(s->cr4 & ~(u64)PV_CR4_ALLOWED);
 }
 
 static bool good_selector(u16 s)
@@ -101,7 +97,8 @@ static bool good_places(const struct pv_state_cpu *s, u64 memory)
 
 static bool good_status(const struct pv_state_cpu *s)
 {
-	return !(s->flags & ~(u32)PV_STATE_FLAGS) && s->runstate < NR_RUNSTATES && !s->zero &&
+	return !(s->flags & ~(u32)PV_STATE_FLAGS) && s->iopl <= 3 && s->io_ports <= PORTS_MAX &&
+	       s->runstate < NR_RUNSTATES && !s->zero &&
 	       (s->poll_port < PV_STATE_PORTS || s->poll_port == PV_POLL_ANY) &&
 	       (!(s->flags & PV_STATE_UP) || s->flags & PV_STATE_INITIALISED);
 }

@@ -14,7 +14,7 @@
 #include "vmm/pv_boot.h"
 #include "vmm/pv_impl.h"
 
-_Static_assert(sizeof(struct pv_state) == 4184 && sizeof(struct pv_state_cpu) == 4744 &&
+_Static_assert(sizeof(struct pv_state) == 4184 && sizeof(struct pv_state_cpu) == 4760 &&
 		       sizeof(struct kvm_regs) == 144,
 	       "the format");
 _Static_assert(PV_STATE_PORTS == PV_NR_PORTS && PV_STATE_INPUT == PV_INPUT_SIZE &&
@@ -130,6 +130,9 @@ int pv_save_cpu(struct vm *vm, u32 id, struct pv_state_cpu *s)
 		.runstate = (u32)cpu->runstate.state,
 		.poll_port = cpu->poll_port,
 		.gdt_entries = cpu->gdt_entries,
+		.io_bitmap = cpu->io_bitmap,
+		.io_ports = cpu->io_ports,
+		.iopl = cpu->iopl,
 		.cs = cpu->cs,
 		.ss = cpu->ss,
 	};
@@ -204,6 +207,9 @@ static void load_fields(struct pv_cpu *cpu, const struct pv_state_cpu *s)
 	memcpy(cpu->dr, s->dr, sizeof(cpu->dr));
 	memcpy(cpu->gdt_frames, s->gdt_frames, sizeof(cpu->gdt_frames));
 	cpu->gdt_entries = s->gdt_entries;
+	cpu->io_bitmap = s->io_bitmap;
+	cpu->io_ports = s->io_ports;
+	cpu->iopl = (u8)s->iopl;
 	cpu->initialised = s->flags & PV_STATE_INITIALISED;
 	cpu->up = s->flags & PV_STATE_UP;
 	cpu->user = s->flags & PV_STATE_USER;

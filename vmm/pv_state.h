@@ -60,6 +60,7 @@ struct pv_state_cpu {
 	u64 vcpu_info;
 	u64 time_copy;	       /* 0: none */
 	u64 runstate_at;       /* linear; 0: none */
+	u64 io_bitmap;	       /* linear: of the ports that processes may use */
 	u64 timer, poll_until; /* system time; 0: none */
 	u64 runstate_entered, runstate_time[4];
 	u64 dr[8];
@@ -68,6 +69,8 @@ struct pv_state_cpu {
 	u32 runstate;
 	u32 poll_port; /* all ones: any */
 	u32 gdt_entries;
+	u32 io_ports; /* that the bitmap is of */
+	u32 iopl;
 	u16 cs, ss; /* as the guest's kernel sees them */
 	u16 ds, es, fs, gs;
 	u32 zero;
