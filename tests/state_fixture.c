@@ -104,6 +104,12 @@ static void put_cpu(const struct fixture *f, u32 cpu)
 	put_plain(f, STATE_MP, cpu, sizeof(struct kvm_mp_state));
 }
 
+static void put_devices(const struct fixture *f)
+{
+	put(f, STATE_DEVICE, 0, 16 + 5, "one\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	put(f, STATE_DEVICE, 3, 16 + 8, "another\0\0\0\0\0\0\0\0", 16);
+}
+
 void fixture_make(struct state_buf *buf, unsigned int nr_cpus, const struct fixture_change *change)
 {
 	const struct fixture f = {.buf = buf, .change = change};
@@ -124,7 +130,101 @@ void fixture_make(struct state_buf *buf, unsigned int nr_cpus, const struct fixt
 		put_plain(&f, STATE_IRQCHIP, chip, sizeof(struct kvm_irqchip));
 	put_plain(&f, STATE_PIT, 0, sizeof(struct kvm_pit_state2));
 	put_plain(&f, STATE_CLOCK, 0, sizeof(struct kvm_clock_data));
-	put(&f, STATE_DEVICE, 0, 16 + 5, "one\0\0\0\0\0\0\0\0\0\0\0\0", 16);
-	put(&f, STATE_DEVICE, 3, 16 + 8, "another\0\0\0\0\0\0\0\0", 16);
+	put_devices(&f);
+	state_end(buf);
+}
+
+/* ---- A guest on shadow tables ---- */
+
+#define KERNEL_AT 0xffffffff81000000u
+
+void fixture_pv_cpu(struct pv_state_cpu *s, u32 cpu)
+{
+	u64 *regs = (u64 *)(void *)&s->regs;
+
+	*s = (struct pv_state_cpu){
+		.kernel_sp = 0xffffc90000004000 + cpu,
+		.cr2 = 0x7f0012345678,
+		.cr4 = 0x40620,
+		.xcr0 = 7,
+		.fs_base = 0x7f0000001000 + cpu,
+		.gs_kernel = 0xffff888003c00000 + cpu,
+		.gs_user = 0x1000 + cpu,
+		.roots = {0x300 + cpu, cpu % 2 ? PV_STATE_NO_FRAME : 0x400 + cpu},
+		.vcpu_info = 0x123040 + 0x1000 * cpu,
+		.time_copy = 0x200fe0,
+		.runstate_at = 0xffff888003c01000,
+		.io_bitmap = 0xffff888003c02000,
+		.io_ports = 1024,
+		.iopl = 3,
+		.timer = 5000000000,
+		.runstate_entered = 17,
+		.runstate_time = {1, 2, 3, 4},
+		.dr = {[6] = 0xffff0ff0, [7] = 0x400},
+		.gdt_frames = {0x55},
+		.flags = PV_STATE_INITIALISED | PV_STATE_UP | (cpu % 2 ? 0 : PV_STATE_USER),
+		.poll_port = cpu,
+		.gdt_entries = 16,
+		.cs = 0x33,
+		.ss = 0x2b,
+		.fs = cpu % 2 ? 0 : 0x2b,
+	};
+	for (u32 i = 0; i < sizeof(s->regs) / sizeof(u64); i++)
+		regs[i] = 0x1000 * (i + 1) + cpu;
+	for (u32 i = 0; i < 32; i++)
+		s->traps[i] = (struct pv_state_handler){KERNEL_AT + 16 * i, 0xe033, i % 2, 0};
+	for (u32 i = 0; i < 3; i++)
+		s->callbacks[i] = (struct pv_state_handler){KERNEL_AT + 4096 * i, 0, !i, 0};
+}
+
+void fixture_pv(struct pv_state *s)
+{
+	*s = (struct pv_state){
+		.system_time = 4000000000,
+		.console = 0x124000,
+		.console_used = 1,
+		.nr_input = 3,
+		.input = "abc",
+		.ports = {[1] = {2, 0, 0}, [2] = {3, 0, 23}, [3] = {4, 0, 0}, [1023] = {1, 0, 0}},
+	};
+}
+
+static void put_tables(const struct fixture *f)
+{
+	static const u32 frames[FIXTURE_NR_TABLES] = {0, 1, 0x300, 0x400,
+						      FIXTURE_MEMORY / 4096 - 1};
+
+	put(f, STATE_PV_TABLES, 0, 3 * sizeof(u32), frames, 3 * sizeof(u32));
+	put(f, STATE_PV_TABLES, 1, 2 * sizeof(u32), frames + 3, 2 * sizeof(u32));
+}
+
+void fixture_make_pv(struct state_buf *buf, unsigned int nr_cpus, u64 memory,
+		     const struct fixture_change *change)
+{
+	const struct fixture f = {.buf = buf, .change = change};
+	const struct state_machine m = {
+		.memory = memory ? memory : FIXTURE_MEMORY,
+		.wall_ns = FIXTURE_WALL_NS,
+		.nr_cpus = nr_cpus,
+		.tsc_khz = FIXTURE_TSC_KHZ,
+		.kvm = 3,
+	};
+	struct pv_state pv;
+
+	if (state_begin(buf))
+		abort();
+	put(&f, STATE_MACHINE, 0, sizeof(m), &m, sizeof(m));
+	for (u32 i = 0; i < nr_cpus; i++) {
+		struct pv_state_cpu cpu;
+
+		fixture_pv_cpu(&cpu, i);
+		put_cpuid(&f, i);
+		put_plain(&f, STATE_XSAVE, i, sizeof(struct kvm_xsave));
+		put(&f, STATE_PV_CPU, i, sizeof(cpu), &cpu, sizeof(cpu));
+	}
+	fixture_pv(&pv);
+	put(&f, STATE_PV, 0, sizeof(pv), &pv, sizeof(pv));
+	put_tables(&f);
+	put_devices(&f);
 	state_end(buf);
 }

@@ -6,6 +6,7 @@
 #ifndef QUIRE_TESTS_STATE_FIXTURE_H
 #define QUIRE_TESTS_STATE_FIXTURE_H
 
+#include "vmm/pv_state.h"
 #include "vmm/state_format.h"
 
 #define FIXTURE_MEMORY	 (64 * MiB)
@@ -30,6 +31,18 @@ struct fixture_change {
  * frees buf->data.
  */
 void fixture_make(struct state_buf *buf, unsigned int nr_cpus, const struct fixture_change *change);
+
+/*
+ * The same of a guest on shadow tables, with @memory, or FIXTURE_MEMORY if that is 0. It has
+ * FIXTURE_NR_TABLES tables, in two sections.
+ */
+#define FIXTURE_NR_TABLES 5
+void fixture_make_pv(struct state_buf *buf, unsigned int nr_cpus, u64 memory,
+		     const struct fixture_change *change);
+
+/* What it says of processor @cpu, and of the machine. */
+void fixture_pv_cpu(struct pv_state_cpu *s, u32 cpu);
+void fixture_pv(struct pv_state *s);
 
 /* Byte @k of what section (@tag, @instance) holds, where it is nothing that has a meaning here. */
 u8 fixture_byte(u32 tag, u32 instance, u32 k);

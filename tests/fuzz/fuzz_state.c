@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/pv_state.h"
 #include "vmm/state_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -19,6 +20,35 @@ static void expect(bool holds)
 {
 	if (!holds)
 		abort();
+}
+
+static bool is_frame(u64 frame, u64 memory)
+{
+	u64 low = MIN(memory, 3 * GiB) / PAGE_SIZE, high = memory / PAGE_SIZE - low;
+
+	return frame < low || frame - 0x100000 < high;
+}
+
+/* What the VMM goes by without another look. */
+static void look_pv(const u8 *bytes, u32 size, u64 memory)
+{
+	struct state_section s;
+	u32 at = 0;
+
+	while (state_next(bytes, size, &at, &s)) {
+		const struct pv_state_cpu *cpu = s.data;
+		const u32 *frames = s.data;
+
+		if (s.tag == STATE_PV_CPU) {
+			expect(s.size == sizeof(*cpu) && cpu->runstate < 4);
+			expect(is_frame(cpu->vcpu_info / PAGE_SIZE, memory));
+			expect(cpu->roots[0] == PV_STATE_NO_FRAME ||
+			       is_frame(cpu->roots[0], memory));
+			expect(cpu->fs_base >> 47 == 0 || cpu->fs_base >> 47 == 0x1ffff);
+		}
+		for (u32 i = 0; s.tag == STATE_PV_TABLES && i < s.size / 4; i++)
+			expect(is_frame(frames[i], memory));
+	}
 }
 
 static void look(const u8 *bytes, u32 size)
@@ -43,7 +73,9 @@ static void look(const u8 *bytes, u32 size)
 	expect(shape.nr_cpus >= 1 && shape.nr_cpus <= 16 && shape.memory % (2 * MiB) == 0);
 	expect((const u8 *)(shape.cpuid->entries + shape.cpuid->nent) <= bytes + size);
 	for (u32 i = 0; i < shape.nr_cpus; i++)
-		expect(state_find(bytes, size, STATE_MSRS, i, &s));
+		expect(state_find(bytes, size, shape.pv ? STATE_PV_CPU : STATE_MSRS, i, &s));
+	if (shape.pv)
+		look_pv(bytes, size, shape.memory);
 	/* a table is as good as itself, if it has a vendor at all */
 	ret = state_check_cpuid(shape.cpuid, shape.cpuid, &err);
 	expect(!ret || ret == -EOPNOTSUPP);
