@@ -39,24 +39,27 @@ static struct outcome load_as(struct space *space, const struct image *image,
 static void which_way_an_elf_goes(void **state)
 {
 	static const struct {
-		bool pv, pvh;
+		bool pv, pvh, other; /* other: than Linux */
 		enum boot_paging paging;
 		int code;
 		int mode;
 		const char *words;
 	} t[] = {
-		{true, true, BOOT_PAGING_EPT, 0, BOOT_PVH, ""},
-		{true, true, BOOT_PAGING_SHADOW, 0, BOOT_XEN_PV, ""},
-		{true, true, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_XEN_PV, ""},
-		{true, false, BOOT_PAGING_EPT, -ENOEXEC, 0, "without a PVH entry"},
-		{true, false, BOOT_PAGING_SHADOW, 0, BOOT_XEN_PV, ""},
-		{true, false, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_XEN_PV, ""},
-		{false, true, BOOT_PAGING_EPT, 0, BOOT_PVH, ""},
-		{false, true, BOOT_PAGING_SHADOW, -ENOEXEC, 0,
+		{true, true, false, BOOT_PAGING_EPT, 0, BOOT_PVH, ""},
+		{true, true, false, BOOT_PAGING_SHADOW, 0, BOOT_XEN_PV, ""},
+		{true, true, false, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_XEN_PV, ""},
+		{true, false, false, BOOT_PAGING_EPT, -ENOEXEC, 0, "without a PVH entry"},
+		{true, false, false, BOOT_PAGING_SHADOW, 0, BOOT_XEN_PV, ""},
+		{true, false, false, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_XEN_PV, ""},
+		{false, true, false, BOOT_PAGING_EPT, 0, BOOT_PVH, ""},
+		{false, true, false, BOOT_PAGING_SHADOW, -ENOEXEC, 0,
 		 ": has no Xen PV entry (use --mmu ept, or a kernel with CONFIG_XEN_PV)"},
-		{false, true, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_PVH, ""},
-		{false, false, BOOT_PAGING_SHADOW, -ENOEXEC, 0, "has no Xen PV entry"},
-		{false, false, BOOT_PAGING_AUTO_SHADOW, -ENOEXEC, 0, "without a PVH entry"},
+		{false, true, false, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_PVH, ""},
+		{false, false, false, BOOT_PAGING_SHADOW, -ENOEXEC, 0, "has no Xen PV entry"},
+		{false, false, false, BOOT_PAGING_AUTO_SHADOW, -ENOEXEC, 0, "without a PVH entry"},
+		{true, true, true, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_PVH, ""},
+		{true, false, true, BOOT_PAGING_AUTO_SHADOW, 0, BOOT_XEN_PV, ""},
+		{true, true, true, BOOT_PAGING_SHADOW, 0, BOOT_XEN_PV, ""},
 	};
 	struct space *space = space_of(SIZE);
 
@@ -67,6 +70,7 @@ static void which_way_an_elf_goes(void **state)
 		struct outcome out;
 
 		recipe.notes = t[i].pvh ? NOTES_PVH64 : NOTES_NONE;
+		recipe.linux &= !t[i].other;
 		image = elf_image(&recipe);
 		out = load_as(space, &image, t[i].paging);
 		if (t[i].code)
@@ -264,6 +268,7 @@ static void bases_one_by_one(void **state)
 		{0xffff87fffffff000, -ENOEXEC, "is linked to 0xffff87fffffff000"},
 		{0x0000800000000000, -ENOEXEC, "is linked to 0x800000000000"},
 		{0x8000000000000000, -ENOEXEC, "is linked to 0x8000000000000000"},
+		{0, 0, NULL},
 		{0x00007fffffc00000, 0, NULL},
 		{0x00007fffffe00000, -E2BIG,
 		 "6 MiB of addresses, and from 0x7fffffe00000 on it "

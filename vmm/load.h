@@ -32,9 +32,13 @@ enum boot_mode {
 
 /* Whose page tables the processor walks, as far as it matters for how a kernel is entered. */
 enum boot_paging {
-	BOOT_PAGING_EPT,	 /* the guest's own: BOOT_PVH or BOOT_LONG64 */
-	BOOT_PAGING_SHADOW,	 /* the VMM's: BOOT_XEN_PV, or the kernel is refused */
-	BOOT_PAGING_AUTO_SHADOW, /* BOOT_XEN_PV if the kernel can, else as with BOOT_PAGING_EPT */
+	BOOT_PAGING_EPT,    /* the guest's own: BOOT_PVH or BOOT_LONG64 */
+	BOOT_PAGING_SHADOW, /* the VMM's: BOOT_XEN_PV, or the kernel is refused */
+	/*
+	 * Either's: BOOT_XEN_PV for Linux, if it can, and for what has no other entry; else as with
+	 * BOOT_PAGING_EPT. It is a kernel with much to do at CPL 0 that gains by it.
+	 */
+	BOOT_PAGING_AUTO_SHADOW,
 };
 
 struct boot_entry {

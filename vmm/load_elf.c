@@ -363,6 +363,13 @@ static void scan_parts(const struct elf_load *l, struct elf_notes *found)
 	}
 }
 
+static bool wants_pv(enum boot_paging paging, const struct elf_notes *found)
+{
+	if (paging == BOOT_PAGING_AUTO_SHADOW && !found->linux && found->pvh_entry.present)
+		return false;
+	return paging != BOOT_PAGING_EPT && found->entry.present;
+}
+
 int elf_load_finish(const struct elf_load *l, enum boot_paging paging, struct kernel_image *image,
 		    struct err *err)
 {
@@ -374,7 +381,7 @@ int elf_load_finish(const struct elf_load *l, enum boot_paging paging, struct ke
 		.linux = found.linux,
 		.notes = found,
 	};
-	if (paging != BOOT_PAGING_EPT && found.entry.present)
+	if (wants_pv(paging, &found))
 		return finish_pv(l, image, err);
 	if (paging == BOOT_PAGING_SHADOW)
 		return err_set(
