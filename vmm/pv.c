@@ -453,6 +453,7 @@ bool pv_enter(struct vcpu *vcpu)
 	waits = cpu->outside && (cpu->blocked || !cpu->up);
 	arm_timer(cpu);
 	if (!waits && cpu->outside) {
+		pv_check_return(cpu);
 		pv_deliver_events(cpu);
 		pv_check_rip(cpu);
 		leave(cpu);

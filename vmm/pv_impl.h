@@ -144,6 +144,8 @@ void pv_deliver_events(struct pv_cpu *cpu);
 void pv_check_rip(struct pv_cpu *cpu);
 void pv_enter_callback(struct pv_cpu *cpu, unsigned int type);
 int pv_iret(struct pv_cpu *cpu);
+/* Before each way out: the guest may be going to where no processor can. */
+void pv_check_return(struct pv_cpu *cpu);
 void pv_switch_to(struct pv_cpu *cpu, bool user);
 void pv_guest_dies(struct pv_cpu *cpu, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

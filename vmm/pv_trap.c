@@ -161,6 +161,20 @@ int pv_iret(struct pv_cpu *cpu)
 	return 0;
 }
 
+/*
+ * The processor would refuse such an address in the monitor, at the end of its way out. But it is
+ * the guest's: of an iret hypercall, or of whoever jumped to the page for system calls with it in
+ * rcx.
+ */
+void pv_check_return(struct pv_cpu *cpu)
+{
+	u64 rip = cpu->regs.rip;
+	bool compat = cpu->user && cpu->cs == MONITOR_CODE32;
+
+	if ((u64)((s64)(rip << 16) >> 16) != rip || (compat && rip > UINT32_MAX))
+		pv_deliver(cpu, VECTOR_GP, 0);
+}
+
 static bool in_hole(u64 linear)
 {
 	return (linear >> 39 & 511) - MONITOR_FIRST_SLOT < MONITOR_NR_SLOTS;
