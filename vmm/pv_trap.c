@@ -180,6 +180,16 @@ static bool in_hole(u64 linear)
 	return (linear >> 39 & 511) - MONITOR_FIRST_SLOT < MONITOR_NR_SLOTS;
 }
 
+/*
+ * Tables that lead to where the guest has no memory: as on an address beyond what the processor
+ * has. It is a fault of the guest's, and its kernel's to judge; the machine goes on.
+ */
+static u32 no_memory(const struct pv_cpu *cpu, u32 error)
+{
+	return (error & (PTWALK_ERROR_WRITE | PTWALK_ERROR_FETCH)) | PTWALK_ERROR_PRESENT |
+	       PTWALK_ERROR_RESERVED | (cpu->user ? PTWALK_ERROR_USER : 0);
+}
+
 static void page_fault(struct pv_cpu *cpu, u32 error)
 {
 	struct pv *pv = cpu->vcpu->vm->pv;
@@ -194,11 +204,8 @@ static void page_fault(struct pv_cpu *cpu, u32 error)
 	pv->stats.fault_ns += now_ns() - began;
 	if (outcome == SHADOW_FILLED)
 		return;
-	if (outcome == SHADOW_NO_MEMORY) {
-		pv_guest_dies(cpu, "its page tables lead to %#llx by a frame that does not exist",
-			      (unsigned long long)cpu->cr2);
-		return;
-	}
+	if (outcome == SHADOW_NO_MEMORY)
+		error = no_memory(cpu, error);
 	pv_write_phys(pv, cpu->vcpu_info + offsetof(struct vcpu_info, arch.cr2), &cpu->cr2,
 		      sizeof(cpu->cr2));
 	pv_deliver(cpu, VECTOR_PF, error);
