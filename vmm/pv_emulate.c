@@ -137,7 +137,7 @@ static void emulate_msr(struct pv_cpu *cpu, bool write)
 static bool emulate_cr(struct pv_cpu *cpu, struct insn *in, bool write)
 {
 	u8 modrm = next(in);
-	u32 cr = modrm >> 3 & 7;
+	u32 cr = (modrm >> 3 & 7) | (in->rex & 4) << 1;
 	u64 *value = reg(&cpu->regs, (modrm & 7) | (in->rex & 1) << 3);
 
 	if (!write) {
