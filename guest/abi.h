@@ -4,7 +4,7 @@
  * ends, what a page of its memory holds, where its heartbeat can be read, and the words of its
  * command line.
  *
- * Two programs keep it: the microguest (guest/micro/, freestanding, booted by PVH) and the Linux
+ * Two programs keep it: the microguest (guest/micro/, freestanding, by PVH or Xen PV) and the Linux
  * workload program (guest/linux/). Both share guest/work/. Host-side tools include this file and
  * nothing else of the guest's. All fields are little-endian, as x86 stores them.
  *
@@ -13,7 +13,7 @@
  * skipped; any other word that is not listed here is an error (GUEST_EXIT_OPTIONS).
  *
  *   what to do
- *     job=fill|verify|access|edge|churn|none   default fill
+ *     job=fill|verify|access|edge|churn|attack|none   default fill
  *           fill     write every page once and end
  *           verify   fill, then check every page passes= times
  *           access   fill, run pattern= for time= or ops=, then check every page once
@@ -23,6 +23,8 @@
  *                    page that goes back to an older version is found at its next turn
  *           churn    microguest only: map, touch, remap and unmap 4 KiB pages at new addresses for
  *                    time= or ops= pages, and check that data and faults are the right ones
+ *           attack   microguest as a Xen PV guest only: reach for what is not the guest's, in every
+ *                    way there is, and check that each is refused and that the guest can go on
  *           none     end at once, without touching memory
  *     passes=N       verify, edge: number of passes, 0 = for ever; default 1
  *     time=SECONDS   access, churn: end after this time; verify, edge: end early. 0 = no limit;
@@ -33,8 +35,14 @@
  *     size=SIZE      memory to use, rounded down to whole pages; default nearly all there is
  *     skip=SIZE      microguest only: leave out that much of the memory before it; default 0
  *     map=2m|4k      page size of the guest's own mapping of it; default 2m
+ *                    (a Xen PV guest has no 2m, and takes 4k)
  *     cpus=N         1 to 16 CPUs share the work, each on its own equal slice; default 1.
  *                    The microguest numbers them in the order in which they come up
+ *
+ *   how job=churn changes page tables as a Xen PV guest
+ *     how=call|write by hypercalls, or by writes into its tables; default call
+ *     batch=N        changes from one flush to the next, 1 to 512; by hypercalls, those are one
+ *                    call; default 1. A round maps 16 pages, or N if that is more
  *
  *   what the pages hold (see "a page" below)
  *     random=PERCENT of a page is random, the rest repeats one 8-byte word; default 25
@@ -73,7 +81,8 @@
  *
  * OUTPUT. Plain lines, each starting with the program's name ("micro: ", "linux: "); the last is
  * "NAME: pass" or "NAME: FAIL reason". The microguest writes each line to GUEST_SERIAL_PORT with
- * one string instruction and does not ask the port whether it is ready.
+ * one string instruction and does not ask the port whether it is ready; as a Xen PV guest, to Xen's
+ * console with one hypercall.
  *
  * THE END. One byte, enum guest_exit, is written to GUEST_EXIT_PORT. quire ends with that status,
  * QEMU's isa-debug-exit (iobase=0xf4) with 2 * value + 1. Where nobody listens there, the CPUs
@@ -101,7 +110,8 @@ enum guest_exit {
 	GUEST_EXIT_CLOCK = 7,	  /* no usable clock (tsc_khz= helps) */
 	GUEST_EXIT_BOOT = 8,	  /* what the loader passed on is not a PVH start_info */
 	GUEST_EXIT_EXCEPTION = 9, /* an exception that nobody expected */
-	GUEST_EXIT_CHURN = 10, /* a mapping showed wrong data, or an unmapped page did not fault */
+	GUEST_EXIT_CHURN = 10,	/* a mapping showed wrong data, or an unmapped page did not fault */
+	GUEST_EXIT_ATTACK = 11, /* something was to be had that is not the guest's */
 };
 
 /*

@@ -6,8 +6,9 @@
 # under a stack that exceptions use, and nothing of a C library but the compiler's own headers.
 
 MICRO     := build/guest/micro.elf
-MICRO_SRC := guest/micro/entry.S $(addprefix guest/micro/,main.c kernel.c boot.c clock.c memory.c \
-             cpus.c churn.c string.c) $(addprefix guest/work/,work.c check.c edge.c pulse.c page.c \
+MICRO_SRC := $(addprefix guest/micro/,entry.S main.c kernel.c boot.c clock.c memory.c cpus.c churn.c \
+             change.c string.c xen_entry.S xen.c xen_boot.c xen_mmu.c attack.c attack_tables.c \
+             attack_code.S) $(addprefix guest/work/,work.c check.c edge.c pulse.c page.c \
              pattern.c zipf.c options.c line.c)
 MICRO_OBJ := $(patsubst guest/%,build/guest/%.o,$(MICRO_SRC))
 MICRO_LD  := guest/micro/link.ld

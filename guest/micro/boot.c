@@ -39,7 +39,7 @@ static const void *physical(uint64_t address)
 }
 
 /* Longer than fits is refused, rather than cut off in the middle of a word. */
-static int copy_command(struct boot *boot, const char *text)
+int boot_copy_command(struct boot *boot, const char *text)
 {
 	unsigned int i;
 
@@ -76,7 +76,7 @@ const char *boot_read(struct boot *boot, uint64_t info)
 		return "no PVH start_info";
 	if (start->version < 1)
 		return "start_info has no memory map (version 0)";
-	if (copy_command(boot, physical(start->command_line)))
+	if (boot_copy_command(boot, physical(start->command_line)))
 		return "command line too long";
 	map = physical(start->memory_map);
 	if (!map)

@@ -8,7 +8,7 @@
 #include "guest/work/page.h"
 #include "guest/work/random.h"
 
-#define BATCH	 16 /* pages of a round */
+#define PAGES	 16 /* of a round, or more if batch= wants it */
 #define UNMAPPED 4  /* of these, taken away one by one */
 #define CHUNK	 ((uint64_t)2 << 20)
 #define MS	 ((uint64_t)1000000)
@@ -17,10 +17,11 @@
 struct round {
 	struct churn *churn;
 	struct churn_worker *worker;
-	volatile uint64_t *entry; /* in the directory */
+	uint64_t *entry; /* in the directory */
 	volatile uint64_t *table;
 	uint64_t address; /* that it maps */
-	uint64_t page;	  /* first arena page used; BATCH + 1 follow each other */
+	uint64_t pages;	  /* how many: one more is remapped to */
+	uint64_t page;	  /* the first in the arena; they follow each other */
 	uint64_t stamp;	  /* start of this round's stamps */
 };
 
@@ -39,7 +40,22 @@ static volatile uint64_t *arena_word(const struct round *round, uint64_t i, uint
 
 static uint64_t page_entry(const struct round *round, uint64_t i)
 {
-	return memory_physical(round->churn->memory, round->page + i) | PTE_PAGE;
+	uint64_t used = xen_info ? PTE_USED : 0;
+
+	return memory_physical(round->churn->memory, round->page + i) | PTE_PAGE | used;
+}
+
+static void change(const struct round *round, uint64_t i, uint64_t value)
+{
+	changes_entry(&round->worker->changes, &round->table[i],
+		      round->address + i * GUEST_PAGE_SIZE, value);
+}
+
+/* The entry above the table. */
+static void hang(const struct round *round, uint64_t value)
+{
+	round->worker->changes.made++;
+	memory_set_entry(round->entry, value);
 }
 
 static bool expect(const struct round *round, uint64_t i, const char *what, uint64_t expected,
@@ -74,8 +90,18 @@ static bool expect_fault(const struct round *round, uint64_t i)
 static void map(const struct round *round)
 {
 	for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
-		round->table[i] = i < BATCH ? page_entry(round, i) : 0;
-	*round->entry = (uint64_t)round->table | PTE_TABLE;
+		round->table[i] = i < round->pages ? page_entry(round, i) : 0;
+	round->worker->changes.made += round->pages;
+	hang(round, (uint64_t)round->table | PTE_TABLE);
+}
+
+/* Xen is to see changes in a table in use, which at first shows the pages of an earlier round. */
+static void map_xen(const struct round *round)
+{
+	hang(round, (uint64_t)round->table | PTE_TABLE);
+	for (uint64_t i = 0; i < round->pages; i++)
+		change(round, i, page_entry(round, i));
+	changes_settle(&round->worker->changes);
 }
 
 /*
@@ -84,7 +110,7 @@ static void map(const struct round *round)
  */
 static bool touch(const struct round *round)
 {
-	for (uint64_t i = 0; i < BATCH; i++) {
+	for (uint64_t i = 0; i < round->pages; i++) {
 		uint64_t stamp = random_mix(round->stamp + i);
 
 		*mapped_word(round, i, 0) = stamp;
@@ -96,34 +122,35 @@ static bool touch(const struct round *round)
 			    *mapped_word(round, i, 1)))
 			return false;
 	}
-	round->worker->mapped += BATCH;
+	round->worker->mapped += round->pages;
 	return true;
 }
 
 /* From one present page to another: the old translation must not survive the invlpg. */
 static bool remap(const struct round *round)
 {
-	*arena_word(round, BATCH, 0) = round->stamp;
-	round->table[0] = page_entry(round, BATCH);
-	kernel_call(KERNEL_INVLPG, round->address, 0);
+	*arena_word(round, round->pages, 0) = round->stamp;
+	change(round, 0, page_entry(round, round->pages));
+	changes_settle(&round->worker->changes);
 	round->worker->mapped++;
 	return expect(round, 0, "remapped page", round->stamp, *mapped_word(round, 0, 0));
 }
 
 /*
- * Entries one at a time, with invlpg; then what is left at once, a level higher, by reloading cr3.
+ * Entries one at a time, with invlpg, or in batches; then what is left at once, a level higher, by
+ * reloading cr3.
  */
 static bool unmap(const struct round *round)
 {
-	for (uint64_t i = 0; i < UNMAPPED; i++) {
-		round->table[i] = 0;
-		kernel_call(KERNEL_INVLPG, round->address + i * GUEST_PAGE_SIZE, 0);
+	for (uint64_t i = 0; i < UNMAPPED; i++)
+		change(round, i, 0);
+	changes_settle(&round->worker->changes);
+	for (uint64_t i = 0; i < UNMAPPED; i++)
 		if (!expect_fault(round, i))
 			return false;
-	}
-	*round->entry = 0;
+	hang(round, 0);
 	kernel_call(KERNEL_FLUSH, 0, 0);
-	for (uint64_t i = UNMAPPED; i < BATCH; i += UNMAPPED)
+	for (uint64_t i = UNMAPPED; i < round->pages; i += UNMAPPED)
 		if (!expect_fault(round, i))
 			return false;
 	return true;
@@ -140,11 +167,16 @@ static bool do_round(struct churn *churn, unsigned int index, uint64_t number)
 		.entry = &worker->directory[slot],
 		.table = worker->tables[number % 2],
 		.address = CHURN_WINDOW + (index * TABLE_ENTRIES + slot) * CHUNK,
-		.page = worker->first + random_below(&worker->random, worker->pages - BATCH),
+		.pages = churn->round_pages,
+		.page = worker->first +
+			random_below(&worker->random, worker->pages - churn->round_pages),
 		.stamp = random_next(&worker->random),
 	};
 
-	map(&round);
+	if (xen_info)
+		map_xen(&round);
+	else
+		map(&round);
 	return touch(&round) && remap(&round) && unmap(&round);
 }
 
@@ -175,21 +207,22 @@ static void run_worker(void *arg, unsigned int index)
  */
 static void build_windows(struct churn *churn, struct memory *memory)
 {
-	uint64_t *directories = memory_table(memory);
+	uint64_t *directories = memory_table(memory, 3);
 	uint64_t slice = memory->arena_pages / churn->options->cpus;
 
 	for (unsigned int i = 0; i < churn->options->cpus; i++) {
 		struct churn_worker *worker = &churn->workers[i];
 
-		worker->directory = memory_table(memory);
-		worker->tables[0] = memory_table(memory);
-		worker->tables[1] = memory_table(memory);
+		worker->directory = memory_table(memory, 2);
+		worker->tables[0] = memory_table(memory, 1);
+		worker->tables[1] = memory_table(memory, 1);
+		changes_init(&worker->changes, churn->options, i);
 		worker->first = i * slice;
 		worker->pages = slice;
 		worker->random = random_of(churn->options->seed, i);
-		directories[i] = (uint64_t)worker->directory | PTE_TABLE;
+		memory_set_entry(&directories[i], (uint64_t)worker->directory | PTE_TABLE);
 	}
-	pml4[CHURN_WINDOW >> 39] = (uint64_t)directories | PTE_TABLE;
+	memory_link(CHURN_WINDOW, directories);
 }
 
 static void report(const struct churn *churn)
@@ -198,15 +231,17 @@ static void report(const struct churn *churn)
 	uint64_t elapsed = platform->now_ns(platform->opaque) - churn->start;
 	uint64_t mapped = 0;
 	uint64_t faults = 0;
+	uint64_t changed = 0;
 	struct line line;
 
 	for (unsigned int i = 0; i < churn->options->cpus; i++) {
 		mapped += churn->workers[i].mapped;
 		faults += churn->workers[i].faults;
+		changed += churn->workers[i].changes.made;
 	}
 	line_start(&line);
-	line_add(&line, "churn %u pages %m s %m us/page, %u faults", mapped, elapsed / MS,
-		 mapped ? elapsed / mapped : 0, faults);
+	line_add(&line, "churn %u pages %m s %m us/page, %u faults, %u entries changed", mapped,
+		 elapsed / MS, mapped ? elapsed / mapped : 0, faults, changed);
 	work_print(platform, &line);
 }
 
@@ -216,7 +251,8 @@ enum guest_exit churn_run(struct churn *churn, const struct work_platform *platf
 	churn->platform = platform;
 	churn->options = options;
 	churn->memory = memory;
-	if (memory->arena_pages / options->cpus <= BATCH)
+	churn->round_pages = xen_info && options->batch > PAGES ? options->batch : PAGES;
+	if (memory->arena_pages / options->cpus <= churn->round_pages)
 		return work_verdict(platform, GUEST_EXIT_MEMORY, "too little memory to churn");
 	build_windows(churn, memory);
 	churn->start = platform->now_ns(platform->opaque);

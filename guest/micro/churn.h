@@ -11,10 +11,14 @@
  *	point the first entry at another page, invlpg: the address must show that page
  *	take four entries away, invlpg: each address must fault, and say which it was
  *	take the whole table away, reload cr3: all addresses must fault
+ *
+ * As a Xen PV guest it hangs the table in first, and changes one entry after the other, by how= and
+ * batch= (change.h).
  */
 #ifndef QUIRE_GUEST_MICRO_CHURN_H
 #define QUIRE_GUEST_MICRO_CHURN_H
 
+#include "guest/micro/change.h"
 #include "guest/micro/cpus.h"
 #include "guest/micro/memory.h"
 #include "guest/work/platform.h"
@@ -27,6 +31,7 @@ struct churn_worker {
 	uint64_t random;
 	uint64_t mapped; /* pages so far */
 	uint64_t faults; /* expected ones, seen */
+	struct changes changes;
 };
 
 struct churn {
@@ -34,6 +39,7 @@ struct churn {
 	const struct work_options *options;
 	const struct memory *memory;
 	uint64_t start;
+	uint64_t round_pages;
 	unsigned int wrong; /* CPUs that found something wrong, and stopped */
 	struct churn_worker workers[GUEST_MAX_CPUS];
 };

@@ -4,6 +4,7 @@
 
 #include "guest/micro/clock.h"
 #include "guest/micro/kernel.h"
+#include "guest/micro/xen.h"
 
 /* Linux, Documentation/virt/kvm/x86/cpuid.rst and msr.rst. */
 #define KVM_CPUID_SIGNATURE 0x40000000
@@ -40,6 +41,30 @@ static bool is_kvm(void)
 	return id.eax & KVM_FEATURE_CLOCK;
 }
 
+/* Nanoseconds a tick, times 2^32; 0: not to be believed. */
+static uint64_t factor_of(uint32_t factor, int shift)
+{
+	if (shift <= -32 || shift >= 32)
+		return 0;
+	return shift < 0 ? factor >> -shift : (uint64_t)factor << shift;
+}
+
+/* Xen writes the time page before a processor's first instruction, and again when it likes. */
+static uint64_t ask_xen(void)
+{
+	volatile const struct vcpu_time_info *time = xen_time();
+	uint32_t version;
+	uint64_t factor;
+
+	do {
+		version = time->version;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		factor = factor_of(time->tsc_to_system_mul, time->tsc_shift);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	} while (version & 1 || version != time->version);
+	return factor;
+}
+
 /* Let KVM write its clock page once, and stop it again before the memory goes out of scope. */
 static uint64_t ask_kvm(void)
 {
@@ -49,9 +74,8 @@ static uint64_t ask_kvm(void)
 	if (!is_kvm())
 		return 0;
 	kernel_call(KERNEL_WRMSR, KVM_MSR_SYSTEM_TIME, (uint64_t)&page | KVM_CLOCK_ENABLE);
-	if (page.version && !(page.version & 1) && page.shift > -32 && page.shift < 32)
-		factor = page.shift < 0 ? page.factor >> -page.shift
-					: (uint64_t)page.factor << page.shift;
+	if (page.version && !(page.version & 1))
+		factor = factor_of(page.factor, page.shift);
 	kernel_call(KERNEL_WRMSR, KVM_MSR_SYSTEM_TIME, 0);
 	return factor;
 }
@@ -124,6 +148,10 @@ int clock_init(struct clock *clock, uint64_t tsc_khz)
 	if (tsc_khz) {
 		*clock = (struct clock){((uint64_t)1000000 << 32) / tsc_khz, "tsc_khz="};
 		return 0;
+	}
+	if (xen_info) {
+		*clock = (struct clock){ask_xen(), "xen"};
+		return clock->factor ? 0 : -1;
 	}
 	*clock = (struct clock){ask_kvm(), "kvm-clock"};
 	if (!clock->factor)

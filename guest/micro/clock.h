@@ -4,6 +4,7 @@
  * to find out how fast it counts; in this order:
  *
  *	tsc_khz= on the command line
+ *	Xen's time page, in a Xen PV guest, which has nothing else
  *	kvm-clock, where the hypervisor is KVM: the exact factor, for a few calls to CPL 0
  *	channel 0 of the interval timer, measured for some 20 ms twice: everywhere else
  */

@@ -13,6 +13,7 @@
 #include "guest/micro/cpus.h"
 #include "guest/micro/kernel.h"
 #include "guest/micro/string.h"
+#include "guest/micro/xen.h"
 
 /* Where the trampoline is copied to; a start-up interrupt's vector is the number of that page. */
 #define TRAMPOLINE 0x8000
@@ -53,12 +54,27 @@ static bool wait_ready(const struct cpus *cpus, const struct clock *clock, uint6
 	return true;
 }
 
+/* By name, as many as there are; all that were started come. */
+static int start_xen(struct cpus *cpus, const struct clock *clock)
+{
+	unsigned int wanted = cpus->wanted, started = 1;
+
+	while (started < wanted && xen_start_cpu(started) >= 0)
+		started++;
+	cpus->wanted = started;
+	if (!wait_ready(cpus, clock, PATIENCE))
+		return -1;
+	return started == wanted ? 0 : -1;
+}
+
 int cpus_start(struct cpus *cpus, unsigned int wanted, const struct boot *boot,
 	       const struct clock *clock)
 {
 	cpus->wanted = wanted;
 	if (wanted == 1)
 		return 0;
+	if (xen_info)
+		return start_xen(cpus, clock);
 	if (!boot_is_ram(boot, TRAMPOLINE, TRAMPOLINE + GUEST_PAGE_SIZE))
 		return -1;
 	memcpy((void *)TRAMPOLINE, trampoline, (size_t)(trampoline_end - trampoline));

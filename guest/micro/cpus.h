@@ -3,7 +3,8 @@
  * The other CPUs: starting them, and giving them work.
  *
  * One broadcast starts every CPU there is; each takes a number as it arrives (entry.S), and those
- * that are not wanted halt. So nothing needs to be known of ACPI tables or APIC ids.
+ * that are not wanted halt. So nothing needs to be known of ACPI tables or APIC ids. A Xen PV guest
+ * starts its CPUs one by one, by number.
  */
 #ifndef QUIRE_GUEST_MICRO_CPUS_H
 #define QUIRE_GUEST_MICRO_CPUS_H

@@ -16,7 +16,12 @@
  *
  * All CPUs come through enter_long and take a number there: 0 for the one that booted, then each in
  * the order of arrival. CPU n uses task state n and the stacks number n.
+ *
+ * As a Xen PV guest the microguest begins in xen_entry.S, and uses none of this but the user stacks
+ * and the two symbols for data.
  */
+#include "guest/micro/regs.inc"
+
 	.set	TSS_AT, 0x101000
 	.set	VECTORS_AT, 0x102000
 	.global	TSS_AT, VECTORS_AT
@@ -24,6 +29,7 @@
 	.set	MAX_CPUS, 16
 	.set	KERNEL_STACK, 4096	/* bytes of stack for each CPU */
 	.set	USER_STACK, 8192
+	.global	USER_STACK, user_stacks
 
 	.set	PRESENT, 1
 	.set	WRITE, 2
@@ -134,38 +140,10 @@ vectors:
 
 	.section .entry.text, "ax"
 trap:
-	push	%rax
-	push	%rbx
-	push	%rcx
-	push	%rdx
-	push	%rsi
-	push	%rdi
-	push	%rbp
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
+	push_registers
 	mov	%rsp, %rdi
 	call	kernel_trap
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rbp
-	pop	%rdi
-	pop	%rsi
-	pop	%rdx
-	pop	%rcx
-	pop	%rbx
-	pop	%rax
+	pop_registers
 	add	$16, %rsp
 	iretq
 

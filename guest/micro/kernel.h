@@ -6,6 +6,8 @@
  * hardware. Ports are among the calls: not every host honours an I/O privilege level or lets CPL 3
  * use string output.
  *
+ * As a Xen PV guest (xen.h) the guest has no CPL 0 of its own, and a call is a function's.
+ *
  * Exceptions that nobody expects end the guest with GUEST_EXIT_EXCEPTION and a line that says
  * where.
  */
@@ -13,6 +15,8 @@
 #define QUIRE_GUEST_MICRO_KERNEL_H
 
 #include <stdint.h>
+
+extern uint64_t xen_info; /* xen_entry.S: not 0 in a Xen PV guest, which has no CPL 0 */
 
 /* Call number in rax, arguments in rdi and rsi, result (if any) in rax. */
 enum kernel_call {
@@ -40,10 +44,14 @@ struct frame {
 	uint64_t rip, cs, rflags, rsp, ss; /* by the CPU */
 };
 
+uint64_t xen_kernel_call(enum kernel_call number, uint64_t first, uint64_t second);
+
 static inline uint64_t kernel_call(enum kernel_call number, uint64_t first, uint64_t second)
 {
 	uint64_t rax = number;
 
+	if (xen_info)
+		return xen_kernel_call(number, first, second);
 	__asm__ volatile("hlt" : "+a"(rax) : "D"(first), "S"(second) : "memory");
 	return rax;
 }

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The microguest: what its first CPU does from its first instruction at CPL 3 to its last. The jobs
- * themselves are in guest/work/, but for churn, which needs page tables of its own.
+ * themselves are in guest/work/, but for those that are about page tables.
  */
 #include <stddef.h>
 
+#include "guest/micro/attack.h"
 #include "guest/micro/boot.h"
 #include "guest/micro/churn.h"
 #include "guest/micro/clock.h"
 #include "guest/micro/cpus.h"
 #include "guest/micro/kernel.h"
 #include "guest/micro/memory.h"
+#include "guest/micro/xen.h"
 #include "guest/work/work.h"
 
 /* The one object of the guest; everything else is reached from here, by arguments. */
@@ -125,6 +127,8 @@ static enum guest_exit run_job(struct micro *m, uint64_t user_ticks)
 	platform->generations = m->memory.generations;
 	if (m->options.job == WORK_CHURN)
 		return churn_run(&m->churn, platform, &m->options, &m->memory);
+	if (m->options.job == WORK_ATTACK)
+		return attack_run(platform, &m->memory);
 	return work_run(&m->work, platform, &m->options);
 }
 
@@ -147,13 +151,15 @@ static enum guest_exit run(struct micro *m, uint64_t info, uint64_t user_ticks)
 		.page_address = page_address,
 		.beats = &micro_beats,
 	};
-	why = boot_read(&m->boot, info);
+	why = xen_info ? boot_read_xen(&m->boot, info) : boot_read(&m->boot, info);
 	if (why)
 		return work_verdict(&m->platform, GUEST_EXIT_BOOT, why);
 	if (work_options_parse(&m->options, m->boot.command, &text))
 		return work_verdict(&m->platform, GUEST_EXIT_OPTIONS, text.text);
 	if (m->options.job == WORK_NONE)
 		return work_verdict(&m->platform, GUEST_EXIT_PASS, NULL);
+	if (xen_info)
+		m->options.map = WORK_MAP_4K; /* there are no large pages */
 	return run_job(m, user_ticks);
 }
 
@@ -162,5 +168,9 @@ void micro_start(unsigned int cpu, uint64_t info)
 {
 	if (cpu)
 		cpus_enter(&micro.cpus, cpu);
+	if (xen_info) {
+		xen_init();
+		info = xen_info;
+	}
 	kernel_call(KERNEL_EXIT, run(&micro, info, clock_ticks() - entry_tsc), 0);
 }

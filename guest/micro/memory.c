@@ -5,6 +5,7 @@
 #include "guest/abi.h"
 #include "guest/micro/memory.h"
 #include "guest/micro/string.h"
+#include "guest/micro/xen.h"
 
 /* Memory is handed out in what a large page maps, so that map= changes nothing but the mapping. */
 #define CHUNK	    ((uint64_t)2 << 20)
@@ -35,6 +36,8 @@ static uint64_t heap_bytes(uint64_t chunks, uint64_t map)
 
 	if (map == WORK_MAP_4K)
 		tables += chunks;
+	if (xen_info) /* the heap, one to one: 2 MiB of it serve over 300 chunks */
+		tables += chunks / 256 + 4;
 	return round_up(chunks * CHUNK_PAGES * sizeof(uint32_t), GUEST_PAGE_SIZE) +
 	       tables * GUEST_PAGE_SIZE;
 }
@@ -78,7 +81,7 @@ static const char *divide(struct memory *memory, const struct boot *boot,
 	uint64_t wanted = round_up(options->size / GUEST_PAGE_SIZE, CHUNK_PAGES) / CHUNK_PAGES;
 	uint64_t chunks;
 
-	memory->heap = (uint64_t)image_end;
+	memory->heap = boot->free ? boot->free : (uint64_t)image_end;
 	chunks = take_chunks(memory, boot, memory->heap, options->skip);
 	if (options->size)
 		chunks = min(chunks, wanted);
@@ -95,13 +98,36 @@ static const char *divide(struct memory *memory, const struct boot *boot,
 	return NULL;
 }
 
-uint64_t *memory_table(struct memory *memory)
+/* @nr of them, one behind the other. */
+static uint64_t *take_tables(struct memory *memory, uint64_t nr, unsigned int level)
 {
-	uint64_t *table = (uint64_t *)memory->heap;
+	uint64_t *tables = (uint64_t *)memory->heap;
 
-	memory->heap += GUEST_PAGE_SIZE;
-	memset(table, 0, GUEST_PAGE_SIZE);
-	return table;
+	memory->heap += nr * GUEST_PAGE_SIZE;
+	memset(tables, 0, nr * GUEST_PAGE_SIZE);
+	if (xen_info)
+		xen_make_tables(tables, nr, level);
+	return tables;
+}
+
+uint64_t *memory_table(struct memory *memory, unsigned int level)
+{
+	return take_tables(memory, 1, level);
+}
+
+void memory_set_entry(uint64_t *entry, uint64_t value)
+{
+	if (!xen_info)
+		*(volatile uint64_t *)entry = value;
+	else
+		xen_must("mmu_update", xen_set_entry(entry, value ? value | PTE_ACCESSED : 0));
+}
+
+void memory_link(uint64_t address, const uint64_t *table)
+{
+	uint64_t *root = xen_info ? xen_root() : pml4;
+
+	memory_set_entry(&root[address >> 39], (uint64_t)table | PTE_TABLE);
 }
 
 uint64_t memory_physical(const struct memory *memory, uint64_t page)
@@ -125,7 +151,7 @@ static uint64_t chunk_entry(struct memory *memory, uint64_t physical, uint64_t m
 
 	if (map == WORK_MAP_2M)
 		return physical | PTE_PAGE | PTE_LARGE;
-	table = memory_table(memory);
+	table = memory_table(memory, 1);
 	for (unsigned int i = 0; i < TABLE_ENTRIES; i++)
 		table[i] = (physical + i * GUEST_PAGE_SIZE) | PTE_PAGE;
 	return (uint64_t)table | PTE_TABLE;
@@ -136,20 +162,44 @@ static uint64_t chunk_entry(struct memory *memory, uint64_t physical, uint64_t m
  */
 static void map_arena(struct memory *memory, uint64_t map)
 {
-	uint64_t *directories = memory_table(memory);
+	uint64_t *directories = memory_table(memory, 3);
 	uint64_t *directory = NULL;
 
 	for (uint64_t page = 0; page < memory->arena_pages; page += CHUNK_PAGES) {
 		uint64_t chunk = page / CHUNK_PAGES;
 
 		if (chunk % TABLE_ENTRIES == 0) {
-			directory = memory_table(memory);
+			directory = memory_table(memory, 2);
 			directories[chunk / TABLE_ENTRIES] = (uint64_t)directory | PTE_TABLE;
 		}
 		directory[chunk % TABLE_ENTRIES] = chunk_entry(memory,
 							       memory_physical(memory, page), map);
 	}
-	pml4[ARENA_WINDOW >> 39] = (uint64_t)directories | PTE_TABLE;
+	memory_link(ARENA_WINDOW, directories);
+}
+
+/* The same by hypercalls, each of which makes as many entries as there is room for. */
+static void map_arena_xen(struct memory *memory)
+{
+	uint64_t chunks = round_up(memory->arena_pages, CHUNK_PAGES) / CHUNK_PAGES;
+	uint64_t *directories = memory_table(memory, 3);
+	uint64_t nr = round_up(chunks, TABLE_ENTRIES) / TABLE_ENTRIES;
+	uint64_t *directory = take_tables(memory, nr, 2);
+	uint64_t *tables = take_tables(memory, chunks, 1);
+	struct xen_queue queue;
+
+	xen_queue_init(&queue, 0);
+	for (uint64_t page = 0; page < chunks * CHUNK_PAGES; page++)
+		xen_queue_add(&queue, &tables[page],
+			      memory_physical(memory, page) | PTE_PAGE | PTE_USED);
+	for (uint64_t i = 0; i < chunks; i++)
+		xen_queue_add(&queue, &directory[i],
+			      (uint64_t)&tables[i * TABLE_ENTRIES] | PTE_TABLE | PTE_ACCESSED);
+	for (uint64_t i = 0; i < nr; i++)
+		xen_queue_add(&queue, &directories[i],
+			      (uint64_t)&directory[i * TABLE_ENTRIES] | PTE_TABLE | PTE_ACCESSED);
+	xen_queue_send(&queue);
+	memory_link(ARENA_WINDOW, directories);
 }
 
 const char *memory_init(struct memory *memory, const struct boot *boot,
@@ -160,9 +210,16 @@ const char *memory_init(struct memory *memory, const struct boot *boot,
 
 	if (why)
 		return why;
+	if (xen_info)
+		why = xen_map_heap(&memory->heap, memory->heap_end);
+	if (why)
+		return why;
 	memory->generations = (uint32_t *)memory->heap;
 	memset(memory->generations, 0, bytes); /* after a reset, memory may hold anything */
 	memory->heap = round_up(memory->heap + bytes, GUEST_PAGE_SIZE);
-	map_arena(memory, options->map);
+	if (xen_info)
+		map_arena_xen(memory);
+	else
+		map_arena(memory, options->map);
 	return NULL;
 }

@@ -25,7 +25,9 @@ struct rule {
 	const char *const *choices; /* ended by NULL */
 };
 
-static const char *const jobs[] = {"fill", "verify", "access", "edge", "churn", "none", NULL};
+static const char *const jobs[] = {"fill",  "verify", "access", "edge",
+				   "churn", "attack", "none",	NULL};
+static const char *const hows[] = {"call", "write", NULL};
 static const char *const maps[] = {"2m", "4k", NULL};
 static const char *const patterns[] = {"sweep", "random", "zipf", "shift", "idle", NULL};
 static const char *const damages[] = {"flip", "stale", "foreign", "lost", NULL};
@@ -39,6 +41,8 @@ static const char *const damages[] = {"flip", "stale", "foreign", "lost", NULL};
 static const struct rule rules[] = {
 	{"job",     AT(job),       0,            0, 0,                        CHOICE, jobs},
 	{"map",     AT(map),       0,            0, 0,                        CHOICE, maps},
+	{"how",     AT(how),       0,            0, 0,                        CHOICE, hows},
+	{"batch",   AT(batch),     1,            1, 512,                      NUMBER, NULL},
 	{"pattern", AT(pattern),   WORK_RANDOM,  0, 0,                        CHOICE, patterns},
 	{"damage",  AT(damage),    0,            0, 0,                        CHOICE, damages},
 	{"cpus",    AT(cpus),      1,            1, GUEST_MAX_CPUS,           NUMBER, NULL},

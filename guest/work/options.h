@@ -11,7 +11,16 @@
 #include "guest/work/line.h"
 
 /* In the order of their words in options.c. */
-enum work_job { WORK_FILL, WORK_VERIFY, WORK_ACCESS, WORK_EDGE, WORK_CHURN, WORK_NONE };
+enum work_job {
+	WORK_FILL,
+	WORK_VERIFY,
+	WORK_ACCESS,
+	WORK_EDGE,
+	WORK_CHURN,
+	WORK_ATTACK,
+	WORK_NONE
+};
+enum work_how { WORK_CALL, WORK_WRITE };
 enum work_map { WORK_MAP_2M, WORK_MAP_4K };
 enum work_pattern { WORK_SWEEP, WORK_RANDOM, WORK_ZIPF, WORK_SHIFT, WORK_IDLE };
 enum work_damage { WORK_FLIP, WORK_STALE, WORK_FOREIGN, WORK_LOST };
@@ -21,6 +30,8 @@ enum work_damage { WORK_FLIP, WORK_STALE, WORK_FOREIGN, WORK_LOST };
 struct work_options {
 	uint64_t job;	  /* enum work_job */
 	uint64_t map;	  /* enum work_map */
+	uint64_t how;	  /* enum work_how */
+	uint64_t batch;	  /* changes of page tables */
 	uint64_t pattern; /* enum work_pattern */
 	uint64_t damage;  /* enum work_damage */
 	uint64_t cpus;

@@ -317,6 +317,9 @@ enum guest_exit work_run(struct work *work, const struct work_platform *platform
 	if (options->job == WORK_CHURN)
 		return work_verdict(platform, GUEST_EXIT_OPTIONS,
 				    "job=churn is not for this program");
+	if (options->job == WORK_ATTACK)
+		return work_verdict(platform, GUEST_EXIT_OPTIONS,
+				    "job=attack is not for this program");
 	if (!work->pages)
 		return work_verdict(platform, GUEST_EXIT_MEMORY, "no memory to work in");
 	if (options->corrupt != WORK_NO_PAGE && options->corrupt >= work->pages)
