@@ -157,7 +157,7 @@ check: ## install what is missing, build, and pass the tests
 		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/translate.sh tests/micro.sh \
 		tests/mmu.sh tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/migrate.sh tests/plan.sh \
-		tests/netns.sh tests/shadow_state.sh tests/sim.sh tests/top.sh \
+		tests/netns.sh tests/shadow.sh tests/shadow_micro.sh tests/shadow_state.sh tests/sim.sh tests/top.sh \
 		"QUIRE=build/asan/quire tests/cli.sh" \
 		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh"
 
