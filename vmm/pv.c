@@ -329,14 +329,14 @@ bool pv_exit(struct vcpu *vcpu)
 	if (run->exit_reason != KVM_EXIT_IO || run->io.port != MONITOR_PORT)
 		return false;
 	vector = monitor_vector(run->s.regs.regs.rip);
-	if (vector < 0) /* the pause of a way out that was too long: on with it */
-		return cpu->outside = true;
-	if (!take_state(cpu, &error, vector)) {
-		fail_in_monitor(cpu, vector);
-		return true;
-	}
 	pthread_mutex_lock(&vcpu->vm->pv->lock);
-	pv_trap(cpu, vector, error);
+	cpu->nr_touches = 0; /* they have been made */
+	if (vector < 0)	     /* the pause of a way out that was too long: on with it */
+		cpu->outside = true;
+	else if (take_state(cpu, &error, vector))
+		pv_trap(cpu, vector, error);
+	else
+		fail_in_monitor(cpu, vector);
 	pv_check_in_time(cpu);
 	pthread_mutex_unlock(&vcpu->vm->pv->lock);
 	return true;
@@ -344,22 +344,60 @@ bool pv_exit(struct vcpu *vcpu)
 
 /* Into the guest. */
 
-/* False: there are more touches than one way out has room for. */
+static void add_touches(struct monitor_exit *x, const struct pv_cpu *of)
+{
+	for (u32 i = 0; i < of->nr_touches; i++)
+		monitor_touch(x, &of->touches[i]);
+}
+
+/*
+ * A processor goes on only when KVM knows of all changes so far, be they its own: of those that
+ * nobody has taken yet, and of those that another has in its way out, which it may be about to
+ * take. Touches do no harm if they are made twice. False: there are more than one way out has room
+ * for.
+ */
+static bool touch(struct pv_cpu *cpu, struct monitor_exit *x)
+{
+	struct pv *pv = cpu->vcpu->vm->pv;
+	u32 room = MONITOR_MAX_TOUCHES;
+
+	cpu->ways_out++;
+	for (unsigned int i = 0; i < pv->vm->nr_vcpus; i++) {
+		struct pv_cpu *other = &pv->cpus[i];
+
+		if (other == cpu || cpu->repeated[i] == other->ways_out)
+			continue;
+		if (other->nr_touches > room)
+			return false;
+		add_touches(x, other);
+		room -= other->nr_touches;
+		cpu->repeated[i] = other->ways_out;
+	}
+	cpu->nr_touches = shadow_touches(pv->shadow, cpu->touches, room);
+	add_touches(x, cpu);
+	return cpu->nr_touches < room;
+}
+
+/* A KVM whose tables the processor walks itself wants none. */
+static void forget_touches(struct pv *pv)
+{
+	struct shadow_touch touches[MONITOR_MAX_TOUCHES];
+
+	while (shadow_touches(pv->shadow, touches, MONITOR_MAX_TOUCHES) == MONITOR_MAX_TOUCHES)
+		;
+}
+
+/* False: only to come back, and go on with what is left. */
 static bool assemble(struct pv_cpu *cpu, struct monitor_exit *x)
 {
 	struct pv *pv = cpu->vcpu->vm->pv;
-	struct shadow_touch touches[MONITOR_MAX_TOUCHES];
 	u64 generation = shadow_generation(pv->shadow);
-	u32 n;
 
 	monitor_begin(x, &pv->monitor, cpu->id);
-	do {
-		n = shadow_touches(pv->shadow, touches, MONITOR_MAX_TOUCHES);
-		for (u32 i = 0; i < n && pv->touches; i++)
-			monitor_touch(x, &touches[i]);
-		if (n == MONITOR_MAX_TOUCHES && pv->touches)
-			return false;
-	} while (n == MONITOR_MAX_TOUCHES);
+	if (!pv->touches)
+		forget_touches(pv);
+	else if (!touch(cpu, x))
+		return false;
 	if (cpu->load_cr3 || generation != cpu->flushed)
 		monitor_load_cr3(x, cpu->cr3[cpu->user ? SHADOW_USER : SHADOW_KERNEL]);
 	if (cpu->load_cr0)

@@ -81,6 +81,11 @@ struct pv_cpu {
 	bool lost_time;		 /* it was elsewhere: its time has to be told anew */
 	u64 told_tsc, told_time; /* what it computes its time from */
 	u16 ds, es, fs, gs;	 /* selectors to load, as set_segments() wants them */
+	/* Touches of its way out, which may not have been made before it traps again; see pv.c. */
+	struct shadow_touch touches[MONITOR_MAX_TOUCHES];
+	u32 nr_touches;
+	u64 ways_out;		   /* so far */
+	u64 repeated[VM_MAX_CPUS]; /* of others: the way out whose touches were in ours, too */
 };
 
 enum pv_port_kind { PV_PORT_FREE, PV_PORT_UNBOUND, PV_PORT_CONSOLE, PV_PORT_VIRQ, PV_PORT_IPI };
