@@ -68,6 +68,10 @@ for how in "" "batch=8" "batch=512" "how=write" "how=write batch=8" "how=write b
 			'^micro: churn [12][0-9]{3} pages .* [2-9][0-9]{2} faults, [0-9]{4} entries changed'
 	done
 done
+# long enough for one processor to meet what the other has changed
+row "churn, more of it" 64M 2 "job=churn ops=10000 cpus=2 batch=8" $PASS '^micro: churn 1[0-9]{4} '
+row "churn by writes, more of it" 64M 2 "job=churn ops=10000 cpus=2 how=write batch=8" $PASS \
+	'^micro: churn 1[0-9]{4} '
 
 # --- what is not the guest's ---
 row "attack" 32M 1 "job=attack" $PASS '^micro: attack: pass$'
