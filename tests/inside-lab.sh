@@ -13,6 +13,7 @@
 #   verifies; a shell that was restored answers, and its clock is what was asked for
 #   Linux moved while it works, from quire to quire on this host, by each strategy, over UNIX and over
 #   TCP: it goes on, and verifies at its end; a shell that was moved answers, its clock right
+#   both guests on shadow page tables (--mmu shadow)
 host=$1
 shift
 quire=build/release/quire micro=build/guest/micro.elf
@@ -320,6 +321,18 @@ part_moved_shell()
 	fi
 }
 
+# On shadow page tables of quire's own, whatever KVM has: every entry is compared each second.
+part_shadow()
+{
+	export QUIRE_CHECK_MMU=1
+	expect "shadow: microguest: verify" 0 'micro: pass' micro --mmu shadow --append 'job=verify size=16M'
+	expect "shadow: microguest: churn" 0 'micro: pass' micro --mmu shadow --append 'job=churn ops=500 size=4M'
+	expect "shadow: microguest: attack" 0 'attack: pass' micro --mmu shadow --append 'job=attack'
+	expect "shadow: Linux: a workload is checked" 0 'linux: pass' \
+		linux quire.run=job=verify,size=8M --mmu shadow
+	unset QUIRE_CHECK_MMU
+}
+
 part_buttons()
 {
 	linux "" --name button --serial file:/tmp/button.log </dev/null >/tmp/out 2>&1 &
@@ -353,7 +366,7 @@ part_buttons()
 mkfifo /tmp/keys
 sleep 100000 >/tmp/keys &
 keys=$!
-[ $# -gt 0 ] || set -- first limits checkpoints shells moves moved_shell buttons
+[ $# -gt 0 ] || set -- first limits checkpoints shells moves moved_shell buttons shadow
 for part; do
 	"part_$part"
 done

@@ -53,7 +53,8 @@ while kill -0 $pid 2>/dev/null; do
 done
 wait $pid
 status=$?
-read -r peak evicted < <(jq -r '"\(.peak) \(.evicted // .counts.evicted // 0)"' "$WORK/last")
+peak=$(jq '.peak' "$WORK/last")
+evicted=$(jq '.. | .evicted? // empty' "$WORK/last" | head -n 1)
 if [ $status = 0 ] && grep -q 'linux: pass' "$WORK/limited" && [ "${evicted:-0}" -gt 1000 ] &&
 	[ "$peak" -le $((66 * 1048576)) ]; then
 	ok "96 MiB of pages under a limit of 64 for all"

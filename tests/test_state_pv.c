@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The state of a guest on shadow tables: what is written is read again, for ever, and each field by
- * which something is found is checked. tests/golden/state-pv-v1.bin is what the first version wrote;
- * QUIRE_WRITE_GOLDEN=1 writes it anew, which is right only while nobody has such states.
+ * The state of a guest on shadow tables: what is written is read again, for ever, and each field
+ * by which something is found is checked. tests/golden/state-pv-v1.bin is what the first version
+ * wrote; QUIRE_WRITE_GOLDEN=1 writes it anew, which is right only while nobody has such states.
  */
 #include "tests/test.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Whether a state can be that of a guest on shadow tables: what is not checked here may be anything,
- * as the guest itself could have made it so. Contract in pv_state.h.
+ * Whether a state can be that of a guest on shadow tables: what is not checked here may be
+ * anything, as the guest itself could have made it so. Contract in pv_state.h.
  */
 #include <errno.h>
 
@@ -68,7 +68,7 @@ static bool good_handlers(const struct pv_state_cpu *s)
 	return true;
 }
 
-/* The way back into the guest must not fault in the monitor; of rip, pv_check_rip() sees to that. */
+/* The way back must not fault in the monitor; pv_check_rip() sees to it for rip. */
 static bool good_registers(const struct pv_state_cpu *s)
 {
 	return PV_CANONICAL(s->kernel_sp) && PV_CANONICAL(s->fs_base) &&
