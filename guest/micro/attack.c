@@ -84,7 +84,7 @@ void attack_no_access(struct attack *attack, const char *what, uint64_t at, uint
 {
 	must_fault(attack, what, at, code_read, error);
 	must_fault(attack, what, at, code_write, error | ERROR_WRITE);
-	must_fault(attack, what, at, code_jump, error);
+	must_fault(attack, what, at, code_jump, error | ERROR_FETCH);
 }
 
 uint64_t attack_read(struct attack *attack, const char *what, uint64_t at)
@@ -130,7 +130,7 @@ static void attack_frames(struct attack *attack)
 			     attack_read(attack, "the table of frames", at) == page);
 		must_fault(attack, "write to the table of frames", at, code_write,
 			   ERROR_WRITE | ERROR_PRESENT);
-		must_fault(attack, "jump into the table of frames", at, code_jump, 0);
+		must_fault(attack, "jump into the table of frames", at, code_jump, ERROR_FETCH);
 	}
 	attack_no_access(attack, "beyond the table of frames", FRAMES_AT + ((uint64_t)1 << 30), 0);
 }

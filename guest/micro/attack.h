@@ -54,10 +54,10 @@ void attack_check(struct attack *attack, const char *what, uint64_t at, bool is_
 
 void attack_tables(struct attack *attack);
 
-/* attack_code.S: one byte; the third adds nothing to it. */
+/* attack_code.S: of one byte each; code_value is what was read, or was left in a register. */
 void code_read(uint64_t at, uint64_t unused);
-void code_write(uint64_t at, uint64_t unused);
+void code_write(uint64_t at, uint64_t byte);
 void code_jump(uint64_t at, uint64_t rcx);
-extern uint64_t code_value; /* what was read, or left in rax */
+extern uint64_t code_value;
 
 #endif

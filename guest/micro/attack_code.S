@@ -23,7 +23,7 @@ code_\name:
 	movzbl	(%rdi), %eax
 	mov	%rax, code_value
 	ret
-	plain	write, lock orb $0, (%rdi)
+	plain	write, mov %sil, (%rdi)
 	code	jump
 	mov	%rsi, %rcx
 	mov	$-1, %eax

@@ -237,8 +237,8 @@ static void rights(const struct window *w)
 	set(&w->l1[1], w->page | PTE_PAGE);
 	check_page(w, "a page not accessed", PAGE(1));
 	attack_check(a, "accessed, not dirty", w->l1[1], (w->l1[1] & PTE_USED) == PTE_ACCESSED);
-	attack_try(a, "a page not dirty", PAGE(1), &(struct xen_attempt){code_write, PAGE(1), 0},
-		   NONE);
+	attack_try(a, "a page not dirty", PAGE(1),
+		   &(struct xen_attempt){code_write, PAGE(1), (uint8_t)w->stamp}, NONE);
 	attack_check(a, "accessed and dirty", w->l1[1], (w->l1[1] & PTE_USED) == PTE_USED);
 	set(&w->l1[1], 0);
 }
