@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 1
 . tests/lib.sh
 end_guests_at_exit
 
-export QUIRE_CHECK_MEMORY=1
+export QUIRE_CHECK_MEMORY=1 QUIRE_CHECK_MMU=1
 export TMPDIR=$WORK
 
 if [ ! -r build/linux/vmlinuz ] || [ ! -w /dev/kvm ]; then
@@ -23,7 +23,7 @@ linux()
 	local name=$1 input=$2 words=$3
 	shift 3
 	timeout 120 "$QUIRE" run --mmu shadow --kernel build/linux/vmlinuz --initrd build/linux/initrd \
-		--memory 128M --name "$name" --append "console=hvc0 quiet nr_cpus=2 $words" "$@" \
+		--memory 128M --name "$name" --append "console=hvc0 quiet $words" "$@" \
 		<"$input" >"$WORK/$name.out" 2>"$WORK/$name.err" &
 	pid=$!
 }
