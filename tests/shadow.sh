@@ -45,7 +45,8 @@ row "reboot ends quire" 0 'init reached' quire.run=reboot --mmu shadow
 row "a serial port in place of the console" 0 'init reached' "console=ttyS0 quire.run=poweroff" --mmu shadow
 
 # --- under a limit ---
-QUIRE_CHECK_MEMORY=1 linux quire.run=job=verify,size=96M --mmu shadow --limit 64M --name limited >"$WORK/limited" 2>&1 </dev/null &
+QUIRE_CHECK_MEMORY=1 linux quire.run=job=verify,size=96M --mmu shadow --limit 64M --name limited \
+	>"$WORK/limited" 2>&1 </dev/null &
 pid=$!
 while kill -0 $pid 2>/dev/null; do
 	"$QUIRE" qmp limited x-quire-memory >"$WORK/now" 2>/dev/null && mv "$WORK/now" "$WORK/last"
