@@ -174,6 +174,7 @@ bench: ## print ratios against the peers
 	$(Q)tools/bench/memory
 	$(Q)tools/bench/checkpoint
 	$(Q)tools/bench/migrate
+	$(Q)tools/bench/shadow
 
 overcommit: ## four guests under one limit: build/overcommit/report.html, with plots
 	$(Q)tools/install-deps build report

@@ -28,6 +28,8 @@ static struct mmu_stats numbered_stats(void)
 	struct mmu_stats s = {
 		.shadow = true,
 		.pv = {.syscalls = 101,
+		       .entries_written = 107,
+		       .monitor_instructions = 108,
 		       .emulated = 102,
 		       .events = 103,
 		       .interrupts = 104,
@@ -82,9 +84,17 @@ static void check_numbers(const json_t *object, const struct expected *expected,
 static void shows_all_of_it(void **state)
 {
 	static const struct expected top[] = {
-		{"prefills", 208},   {"unsyncs", 209},	   {"syncs", 210},
-		{"syscalls", 101},   {"emulated", 102},	   {"events", 103},
-		{"interrupts", 104}, {"fault-ns", 105000}, {"hypercall-ns", 106000000},
+		{"prefills", 208},
+		{"unsyncs", 209},
+		{"syncs", 210},
+		{"syscalls", 101},
+		{"entries-written", 107},
+		{"monitor-instructions", 108},
+		{"emulated", 102},
+		{"events", 103},
+		{"interrupts", 104},
+		{"fault-ns", 105000},
+		{"hypercall-ns", 106000000},
 	};
 	const json_t *part;
 	json_t *mmu;
@@ -94,7 +104,7 @@ static void shows_all_of_it(void **state)
 	peer_init_negotiated(&p);
 	p.machine.mmu = numbered_stats();
 	mmu = query(&p, QUERY);
-	assert_int_equal(json_object_size(mmu), 14);
+	assert_int_equal(json_object_size(mmu), 16);
 	assert_string_equal(string_at(mmu, "mode"), "shadow");
 	for (size_t i = 0; i < ARRAY_SIZE(top); i++)
 		assert_int_equal(integer_at(mmu, top[i].key), top[i].value);
@@ -152,7 +162,7 @@ static void checks_when_asked(void **state)
 	p.machine.mmu = numbered_stats();
 	p.machine.mmu_check = (struct mmu_check){.seen = {11, 12, 13}};
 	mmu = query(&p, CHECK);
-	assert_int_equal(json_object_size(mmu), 15);
+	assert_int_equal(json_object_size(mmu), 17);
 	check = json_object_get(mmu, "check");
 	assert_int_equal(json_object_size(check), 5);
 	assert_int_equal(integer_at(check, "tables"), 11);

@@ -78,14 +78,16 @@ json_t *mmu_json(const struct mmu_stats *stats)
 
 	if (!stats->shadow)
 		return json_pack("{s:s}", "mode", "ept");
-	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+			 "s:o, s:o}",
 			 "mode", "shadow", "traps", traps_json(pv), "shadow-faults", faults_json(s),
 			 "prefills", number(s->prefills), "unsyncs", number(s->unsyncs), "syncs",
 			 number(s->syncs), "tables", tables_json(stats), "hypercalls",
 			 calls_json(pv), "syscalls", number(pv->syscalls), "emulated",
 			 number(pv->emulated), "events", number(pv->events), "interrupts",
-			 number(pv->interrupts), "fault-ns", number(pv->fault_ns), "hypercall-ns",
-			 number(pv->call_ns));
+			 number(pv->interrupts), "entries-written", number(pv->entries_written),
+			 "monitor-instructions", number(pv->monitor_instructions), "fault-ns",
+			 number(pv->fault_ns), "hypercall-ns", number(pv->call_ns));
 }
 
 json_t *mmu_check_json(const struct mmu_check *check)

@@ -21,12 +21,14 @@ struct pv_call_stats {
 struct pv_stats {
 	u64 traps[PV_NR_VECTORS]; /* by vector; system calls and hypercalls are UD */
 	struct pv_call_stats calls[PV_NR_HYPERCALLS];
-	u64 syscalls;	/* of processes, passed to the kernel */
-	u64 emulated;	/* privileged instructions that were carried out */
-	u64 events;	/* entries of the kernel's handler of events */
-	u64 interrupts; /* by which a processor was brought out of the guest */
-	u64 fault_ns;	/* in shadow faults */
-	u64 call_ns;	/* in hypercalls */
+	u64 syscalls;		  /* of processes, passed to the kernel */
+	u64 emulated;		  /* privileged instructions that were carried out */
+	u64 events;		  /* entries of the kernel's handler of events */
+	u64 interrupts;		  /* by which a processor was brought out of the guest */
+	u64 entries_written;	  /* of the guest's tables, by hypercalls */
+	u64 monitor_instructions; /* at CPL 0, those that entered by a vector included */
+	u64 fault_ns;		  /* in shadow faults */
+	u64 call_ns;		  /* in hypercalls */
 };
 
 struct mmu_stats {

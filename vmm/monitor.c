@@ -271,6 +271,7 @@ static void emit(struct monitor_exit *x, const u8 *code, u32 len)
 	ASSERT(x->len + len <= CODE_ROOM);
 	memcpy(x->m->memory + x->m->cpus + x->cpu * PAGE_SIZE + CPU_CODE + x->len, code, len);
 	x->len += len;
+	x->instructions++;
 }
 
 /* mov $value, %rax or another of the first eight */

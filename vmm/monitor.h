@@ -116,6 +116,7 @@ struct monitor_exit {
 	struct monitor *m;
 	u32 cpu;
 	u32 len;
+	u32 instructions;
 	bool uses_registers;
 };
 

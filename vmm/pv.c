@@ -434,6 +434,8 @@ static void leave(struct pv_cpu *cpu)
 	run->s.regs.regs.rflags = RFLAGS_FIXED;
 	run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
 	cpu->outside = false;
+	/* and the one of the vector that it came by */
+	cpu->vcpu->vm->pv->stats.monitor_instructions += x.instructions + 1;
 }
 
 /* It is in the guest, and something waits for it: have it trap. */

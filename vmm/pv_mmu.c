@@ -43,8 +43,8 @@ static long write_entry(struct pv *pv, u64 at, u64 value, bool preserve)
 		new = preserve ? value | (old & AD) : value;
 	while (!pv_cmpxchg_phys(pv, at, &old, new));
 	if (!inject(INJECT_MMU_ENTRY))
-		shadow_entry_written(pv->shadow, frame, (u32)(at % PAGE_SIZE / sizeof(u64)), old,
-				     new);
+		pv->stats.entries_written++;
+	shadow_entry_written(pv->shadow, frame, (u32)(at % PAGE_SIZE / sizeof(u64)), old, new);
 	return 0;
 }
 
