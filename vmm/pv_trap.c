@@ -24,7 +24,6 @@
 #define DR6_STEP ((u64)1 << 14)
 
 #define CS_RPL	  3u
-#define USER_CS64 MONITOR_CODE64
 
 enum {
 	VECTOR_DB = 1,
