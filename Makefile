@@ -151,7 +151,7 @@ PTWALK_IN_LAB := tools/quire-lab --host amd-npt --timeout 500 --file $(PTWALK_KV
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
-	$(Q)tests/run --limit 900 --beside "tests/lab.sh amd-npt" \
+	$(Q)tests/run --limit 1400 --beside "tests/lab.sh amd-npt" \
 		--beside "tests/guests-in-lab.sh amd-npt" \
 		--beside "$(PTWALK_IN_LAB)" \
 		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
