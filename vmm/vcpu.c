@@ -393,6 +393,9 @@ static void *run_thread(void *arg)
 	struct vcpu *vcpu = arg;
 	char name[16];
 
+	/* not before others can send it a signal: one that waits would miss its kick */
+	pthread_mutex_lock(&vcpu->vm->lock);
+	pthread_mutex_unlock(&vcpu->vm->lock);
 	atomic_store(&vcpu->tid, (int)gettid());
 	own_run = vcpu->run;
 	/* a thread names itself by one system call, another one through a file in /proc */
@@ -418,12 +421,14 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, MAX(STACK_SIZE, (u64)PTHREAD_STACK_MIN));
 	pthread_sigmask(SIG_SETMASK, &block, &old);
+	pthread_mutex_lock(&vcpu->vm->lock);
 	ret = pthread_create(&vcpu->thread, &attr, run_thread, vcpu);
+	vcpu->has_thread = !ret;
+	pthread_mutex_unlock(&vcpu->vm->lock);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	if (ret)
 		return err_set(err, -ret, "vCPU %u: cannot start its thread: %s", vcpu->id,
 			       strerror(ret));
-	vcpu->has_thread = true;
 	return 0;
 }
