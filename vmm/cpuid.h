@@ -26,7 +26,7 @@ struct cpuid_machine {
 struct kvm_cpuid2 *cpuid_template(int kvm_fd, u32 *room);
 
 /* Room that cpuid_adjust() needs beyond the entries that are in @cpuid when it is called. */
-#define CPUID_EXTRA_ENTRIES 7
+#define CPUID_EXTRA_ENTRIES 20
 
 /*
  * Turn the table from kvm_supported_cpuid() into that of vCPU @cpu (its APIC id as well).

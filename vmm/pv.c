@@ -196,7 +196,10 @@ static int set_sregs(struct pv_cpu *cpu)
 	s.idt = (struct kvm_dtable){.base = monitor_idt(), .limit = PAGE_SIZE - 1};
 	s.cr0 = PV_CR0;
 	s.cr3 = cpu->cr3[SHADOW_KERNEL];
-	s.cr4 = CR4_VALUE | (pv_has_xsave(vcpu) ? CR4_OSXSAVE : 0);
+	s.cr4 = CR4_VALUE;
+	/* PVM leaves the processor's own as it is, and KVM there knows of none */
+	if (pv_has_xsave(vcpu) && vcpu->vm->kind != KVM_PVM)
+		s.cr4 |= CR4_OSXSAVE;
 	s.efer = EFER_VALUE;
 	memset(s.interrupt_bitmap, 0, sizeof(s.interrupt_bitmap));
 	return kvm_ioctl(vcpu->fd, KVM_SET_SREGS, &s);

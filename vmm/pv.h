@@ -57,8 +57,10 @@ struct pv_place {
 };
 void pv_where(struct vcpu *vcpu, struct pv_place *place);
 
-/* The processors' features for such a guest, in a table with room for three more entries. */
-void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room);
+#define PV_CPUID_EXTRA 16
+
+/* The processors' features for such a guest, in a table with room for PV_CPUID_EXTRA more entries. */
+void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room, enum kvm_kind kind);
 
 /*
  * Bytes for the guest's console: how many it took; never waits, and from one thread at a time.

@@ -243,7 +243,7 @@ int state_check_host(const struct state_shape *shape, int kvm_fd, struct err *er
 		return err_set(err, -errno, "KVM: cannot read its CPUID: %s", strerror(errno));
 	cpuid_adjust(host, room, &m, 0);
 	if (shape->pv)
-		pv_cpuid_adjust(host, room);
+		pv_cpuid_adjust(host, room, kvm_kind());
 	ret = state_check_cpuid(shape->cpuid, host, err);
 	free(host);
 	return ret;

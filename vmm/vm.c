@@ -216,7 +216,7 @@ static int create_new_vcpus(struct vm *vm, struct err *err)
 		m.tsc_khz = vcpu_tsc_khz(vm->vcpus[i]);
 		cpuid_adjust(cpuid, room, &m, i);
 		if (vm->pv)
-			pv_cpuid_adjust(cpuid, room);
+			pv_cpuid_adjust(cpuid, room, vm->kind);
 		ret = vcpu_setup(vm->vcpus[i], cpuid, err);
 	}
 	free(cpuid);
