@@ -97,12 +97,11 @@ static int create_shadow(struct pv *pv, u32 pages, struct err *err)
 	return ret ? err_set(err, ret, "shadow page tables: %s", strerror(-ret)) : 0;
 }
 
-int pv_create(struct vm *vm, struct err *err)
+int pv_make(struct vm *vm, u32 pages, struct err *err)
 {
 	struct pv *pv = calloc(1, sizeof(*pv));
 	const struct space_slot *last = space_slot(vm->space, space_nr_slots(vm->space) - 1);
 	u64 end = last->start.v + last->size, machine = align_up(MAX(end, 4 * GiB), GiB);
-	u32 pages = (u32)MAX((u64)ARENA_MIN, space_size(vm->space) / PAGE_SIZE / ARENA_SHARE);
 	enum host_paging paging;
 	const char *unused;
 	int ret;
@@ -120,7 +119,14 @@ int pv_create(struct vm *vm, struct err *err)
 	if (ret)
 		return err_set(err, ret, "the monitor's memory: %s", strerror(-ret));
 	fill_frames(pv);
-	ret = create_shadow(pv, pages, err);
+	return create_shadow(pv, pages, err);
+}
+
+int pv_create(struct vm *vm, struct err *err)
+{
+	u64 share = space_size(vm->space) / PAGE_SIZE / ARENA_SHARE;
+	int ret = pv_make(vm, (u32)MAX((u64)ARENA_MIN, share), err);
+
 	return ret ? ret : map_monitor(vm, err);
 }
 
@@ -236,10 +242,8 @@ int pv_set_up_vcpu(struct pv_cpu *cpu)
 	return ret;
 }
 
-static int prepare(struct pv_cpu *cpu, struct vcpu *vcpu)
+static void init_cpu(struct pv_cpu *cpu, struct vcpu *vcpu)
 {
-	struct pv *pv = vcpu->vm->pv;
-
 	cpu->id = vcpu->id;
 	cpu->vcpu = vcpu;
 	cpu->cr0 = PV_CR0;
@@ -249,37 +253,45 @@ static int prepare(struct pv_cpu *cpu, struct vcpu *vcpu)
 	cpu->ss = PV_KERNEL_SS;
 	cpu->ds = cpu->es = cpu->fs = cpu->gs = MONITOR_USER;
 	cpu->roots[SHADOW_KERNEL] = cpu->roots[SHADOW_USER] = SHADOW_NO_ROOT;
-	cpu->vcpu_info = pv->shared_info + offsetof(struct shared_info, vcpu_info) +
+	cpu->vcpu_info = vcpu->vm->pv->shared_info + offsetof(struct shared_info, vcpu_info) +
 			 cpu->id * sizeof(struct vcpu_info);
-	return pv_set_up_vcpu(cpu);
+	cpu->outside = true;
 }
 
-int pv_set_boot_state(struct vm *vm, struct err *err)
+void pv_init(struct vm *vm)
 {
 	const struct pv_boot *boot = &vm->entry.pv;
 	struct pv *pv = vm->pv;
 	struct pv_cpu *first = &pv->cpus[0];
-	int ret = 0;
 
 	pv->shared_info = gfn_gpa(boot->shared_info).v;
 	pv->console = gfn_gpa(boot->console).v;
 	pv->nr_pages = boot->nr_pages;
 	pv->clock_offset = -(s64)now_ns();
-	pv_measure_tsc(pv);
 	pv->ports[PV_CONSOLE_PORT] = (struct pv_port){.kind = PV_PORT_CONSOLE};
-	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
-		ret = prepare(&pv->cpus[i], vm->vcpus[i]);
-	if (ret)
-		return err_set(err, ret, "KVM: cannot set registers: %s", strerror(-ret));
+	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
+		init_cpu(&pv->cpus[i], vm->vcpus[i]);
 	first->roots[SHADOW_KERNEL] = boot->root.v;
-	pv_set_roots(first);
 	first->regs = (struct kvm_regs){.rip = boot->rip,
 					.rsp = boot->rsp,
 					.rsi = boot->start_info,
 					.rflags = RFLAGS_FIXED};
 	first->initialised = first->up = true;
+}
+
+int pv_set_boot_state(struct vm *vm, struct err *err)
+{
+	struct pv *pv = vm->pv;
+	int ret = 0;
+
+	pv_init(vm);
+	pv_measure_tsc(pv);
+	for (unsigned int i = 0; i < vm->nr_vcpus && !ret; i++)
+		ret = pv_set_up_vcpu(&pv->cpus[i]);
+	if (ret)
+		return err_set(err, ret, "KVM: cannot set registers: %s", strerror(-ret));
 	pv_set_wallclock(pv);
-	pv_update_time(first);
+	pv_update_time(&pv->cpus[0]);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The inside of the Xen PV guest (vmm/pv.h): what its files share. For vmm/pv_*.c alone. */
+/* The inside of the Xen PV guest (vmm/pv.h): what its files share. For vmm/pv_*.c and tests. */
 #ifndef QUIRE_VMM_PV_IMPL_H
 #define QUIRE_VMM_PV_IMPL_H
 
@@ -135,7 +135,11 @@ int pv_find_pte(struct pv_cpu *cpu, u64 linear, u64 *at);
 void pv_shadow_guest(struct pv *pv, struct shadow_guest *guest);
 bool pv_is_frame(const struct pv *pv, u64 frame);
 
-/* pv.c: what KVM's vCPU is, once and for all, with the roots and selectors of @cpu. 0 or -errno. */
+/* pv.c: what pv_create() does but for KVM's part, with @pages pages of arena; what vm->pv and its
+   processors begin with, likewise, from vm->entry and vm->vcpus */
+int pv_make(struct vm *vm, u32 pages, struct err *err);
+void pv_init(struct vm *vm);
+/* What KVM's vCPU is, once and for all, with the roots and selectors of @cpu. 0 or -errno. */
 int pv_set_up_vcpu(struct pv_cpu *cpu);
 bool pv_has_xsave(const struct vcpu *vcpu);
 /* Have a processor look at what has changed; make all others drop what they know of tables */
