@@ -251,12 +251,19 @@ void shadow_flushed(struct shadow *s, u32 cpu, u64 generation)
 	ASSERT(cpu < s->cfg.nr_cpus && generation <= s->generation);
 	c = &s->cpus[cpu];
 	c->flushed = MAX(c->flushed, generation);
+	c->inside = true;
 	for (u32 view = 0; view < SHADOW_NR_VIEWS; view++) {
 		release(s, c->before[view]);
 		c->before[view] = c->entered[view];
 		c->entered[view] = c->roots[view].page;
 		s->page[c->entered[view]].users += c->entered[view] != SHADOW_EMPTY_ROOT;
 	}
+}
+
+void shadow_left(struct shadow *s, u32 cpu)
+{
+	ASSERT(cpu < s->cfg.nr_cpus);
+	s->cpus[cpu].inside = false;
 }
 
 void shadow_get_stats(const struct shadow *s, struct shadow_stats *stats)

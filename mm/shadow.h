@@ -177,13 +177,19 @@ u64 shadow_generation(const struct shadow *s);
  * Processor @cpu is about to enter the guest, on the roots that it has; the first thing there is to
  * load them, and to flush its TLB if need be, as of @generation. To be called at each entry.
  *
- * Pages of tables that were dropped are not used for others until every processor has flushed its
- * TLB since. With one processor that is always so: while we run, it does not. With more,
+ * Pages of tables that were dropped are not used for others until every processor in the guest has
+ * flushed its TLB since. With one processor that is always so: while we run, it does not. With more,
  * shadow_fault() may find no page for a table: it drops some, returns SHADOW_FILLED, and the
  * processor faults again, until all have flushed (the counter "starved" tells; the monitor can make
  * the others come).
  */
 void shadow_flushed(struct shadow *s, u32 cpu, u64 generation);
+
+/*
+ * Processor @cpu has left the guest: nothing waits for its flush until it is about to enter again,
+ * with what has changed since. At first all are outside.
+ */
+void shadow_left(struct shadow *s, u32 cpu);
 
 /* A place in the arena that code in the guest must write to, as it is, for KVM to look at it. */
 struct shadow_touch {

@@ -77,6 +77,7 @@ struct shadow_cpu {
 	struct shadow_root roots[SHADOW_NR_VIEWS];
 	u32 entered[SHADOW_NR_VIEWS], before[SHADOW_NR_VIEWS]; /* pages */
 	u64 flushed;					       /* the generation */
+	bool inside; /* in the guest, or about to enter it */
 };
 
 /* How many of them there can be. */
@@ -199,7 +200,7 @@ void shadow_drop_frame(struct shadow *s, u64 frame);
 /* Drop tables when few pages are left, so that the next fault's tables find place. */
 void shadow_reserve(struct shadow *s);
 
-/* Whether every processor has flushed its TLB since @generation. */
+/* Whether every processor in the guest has flushed its TLB since @generation. */
 bool shadow_settled(const struct shadow *s, u64 generation);
 
 /* ---- shadow_sync.c ---- */

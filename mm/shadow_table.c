@@ -78,7 +78,7 @@ bool shadow_settled(const struct shadow *s, u64 generation)
 	if (s->cfg.nr_cpus == 1) /* it is with us, and flushes before it goes on */
 		return true;
 	for (u32 i = 0; i < s->cfg.nr_cpus; i++) {
-		if (s->cpus[i].flushed < generation)
+		if (s->cpus[i].inside && s->cpus[i].flushed < generation)
 			return false;
 	}
 	return true;

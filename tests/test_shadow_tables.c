@@ -349,6 +349,36 @@ static void test_wait_for_flush(void **state)
 	world_end(w);
 }
 
+/* One that is outside keeps no page from its next use, nor a table from being in step again. */
+static void test_nobody_to_wait_for(void **state)
+{
+	struct world *w = world_new(28, 2, true);
+
+	(void)state;
+	w->ram[ROOT][0] = POINTS(L3, E_TABLE);
+	w->ram[L3][0] = POINTS(L2, E_TABLE);
+	for (u32 i = 0; i < 300; i++) {
+		w->ram[L2][i] = POINTS(10 + i, E_TABLE);
+		w->ram[10 + i][0] = POINTS(PAGES, E_PAGE);
+	}
+	w->ram[10][1] = POINTS(11, E_PAGE);
+	for (u32 i = 0; i < 2; i++) {
+		world_roots(w, i, ROOT, ROOT);
+		reaches(w, i, SHADOW_KERNEL, AT(1), PTWALK_WRITE, 11, !i);
+	}
+	shadow_left(w->s, 1);
+	reaches(w, 0, SHADOW_KERNEL, LINEAR(0, 0, 1, 0), PTWALK_READ, PAGES, 1);
+	w->ram[11][0] = POINTS(PAGES + 1, E_PAGE);
+	shadow_entry_written(w->s, 11, 0, POINTS(PAGES, E_PAGE), w->ram[11][0]);
+	world_flush(w, 0);
+	world_check(w);
+	for (u32 i = 2; i < 300; i++)
+		reaches(w, 0, SHADOW_KERNEL, LINEAR(0, 0, i, 0), PTWALK_READ, PAGES, 1);
+	assert_false(world_stats(w).starved);
+	reaches(w, 1, SHADOW_KERNEL, LINEAR(0, 0, 299, 0), PTWALK_READ, PAGES, 0);
+	world_end(w);
+}
+
 /* ---- The arena is full ---- */
 
 static void test_reclaim(void **state)
@@ -405,6 +435,7 @@ int main(void)
 		cmocka_unit_test(test_race),
 
 		cmocka_unit_test(test_wait_for_flush),
+		cmocka_unit_test(test_nobody_to_wait_for),
 		cmocka_unit_test(test_reclaim),
 	};
 

@@ -184,6 +184,13 @@ bool pv_has_xsave(const struct vcpu *vcpu)
 	return false;
 }
 
+/* Its state is here from now on. */
+static void leave_guest(struct pv_cpu *cpu)
+{
+	cpu->outside = true;
+	shadow_left(cpu->vcpu->vm->pv->shadow, cpu->id);
+}
+
 static int set_sregs(struct pv_cpu *cpu)
 {
 	struct vcpu *vcpu = cpu->vcpu;
@@ -234,7 +241,8 @@ int pv_set_up_vcpu(struct pv_cpu *cpu)
 	int ret;
 
 	pv_set_roots(cpu);
-	cpu->outside = cpu->load_fs = cpu->load_gs = true;
+	leave_guest(cpu);
+	cpu->load_fs = cpu->load_gs = true;
 	ret = set_sregs(cpu);
 	if (!ret)
 		ret = set_msrs(cpu);
@@ -327,7 +335,7 @@ static bool take_state(struct pv_cpu *cpu, u64 *error, int vector)
 		cpu->cs = f->cs == MONITOR_CODE32 ? MONITOR_CODE32 : MONITOR_CODE64;
 		cpu->ss = MONITOR_USER;
 	}
-	cpu->outside = true;
+	leave_guest(cpu);
 	*error = monitor_has_error_code(vector) ? monitor_error_code(m, cpu->id) : 0;
 	return true;
 }
@@ -347,7 +355,7 @@ bool pv_exit(struct vcpu *vcpu)
 	pthread_mutex_lock(&vcpu->vm->pv->lock);
 	cpu->nr_touches = 0; /* they have been made */
 	if (vector < 0)	     /* the pause of a way out that was too long: on with it */
-		cpu->outside = true;
+		leave_guest(cpu);
 	else if (take_state(cpu, &error, vector))
 		pv_trap(cpu, vector, error);
 	else
