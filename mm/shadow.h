@@ -115,6 +115,7 @@ void shadow_set_roots(struct shadow *s, u32 cpu, const u64 frames[SHADOW_NR_VIEW
 
 enum shadow_outcome {
 	SHADOW_FILLED,	  /* try again */
+	SHADOW_STARVED,	  /* try again, when others have flushed their TLBs: no page was left */
 	SHADOW_FAULT,	  /* the guest's own: a page fault with @error */
 	SHADOW_NO_MEMORY, /* its tables, or the page, lie where it has no memory */
 };
@@ -179,9 +180,8 @@ u64 shadow_generation(const struct shadow *s);
  *
  * Pages of tables that were dropped are not used for others until every processor in the guest has
  * flushed its TLB since. With one processor that is always so: while we run, it does not. With more,
- * shadow_fault() may find no page for a table: it drops some, returns SHADOW_FILLED, and the
- * processor faults again, until all have flushed (the counter "starved" tells; the monitor can make
- * the others come).
+ * shadow_fault() may find no page for a table: it drops some, returns SHADOW_STARVED, and the
+ * processor faults again, until all have flushed: the monitor has to make the others come.
  */
 void shadow_flushed(struct shadow *s, u32 cpu, u64 generation);
 

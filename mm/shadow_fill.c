@@ -388,7 +388,7 @@ static enum shadow_outcome map_page(struct fill *f)
 	how = descend(f);
 	if (how == DESCENT_STARVED) {
 		s->stats.starved++;
-		return SHADOW_FILLED;
+		return SHADOW_STARVED;
 	}
 	if (unsync)
 		shadow_unsync(s, target(f));

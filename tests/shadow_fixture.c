@@ -268,11 +268,11 @@ enum shadow_outcome cpu_access(struct world *w, u32 cpu, enum shadow_view view, 
 		if (faults)
 			++*faults;
 		outcome = shadow_fault(w->s, cpu, view, linear, error);
-		if (outcome != SHADOW_FILLED)
-			return outcome;
 		/* the monitor makes the others come */
-		for (u32 i = 0; i < w->cfg.nr_cpus && tries % 4 == 3; i++)
+		for (u32 i = 0; i < w->cfg.nr_cpus && outcome == SHADOW_STARVED; i++)
 			world_enter(w, i);
+		if (outcome != SHADOW_FILLED && outcome != SHADOW_STARVED)
+			return outcome;
 	}
 	fail_msg("no end of faults at 0x%lx, view %u, kind %u", linear, view, kind);
 	return SHADOW_FAULT;

@@ -320,6 +320,7 @@ static void test_race(void **state)
 static void test_wait_for_flush(void **state)
 {
 	struct world *w = world_new(28, 2, true);
+	enum shadow_outcome outcome = SHADOW_FILLED;
 	u64 machine;
 	u32 error, tries;
 
@@ -333,15 +334,16 @@ static void test_wait_for_flush(void **state)
 	world_roots(w, 0, ROOT, ROOT);
 	world_roots(w, 1, ROOT, ROOT);
 	world_enter(w, 1);
-	for (u32 i = 0; i < 300 && !world_stats(w).starved; i++) {
+	for (u32 i = 0; i < 300 && outcome == SHADOW_FILLED; i++) {
 		for (tries = 0; tries < 3; tries++) {
 			world_enter(w, 0);
 			if (cpu_try(w, 0, SHADOW_KERNEL, LINEAR(0, 0, i, 0), PTWALK_READ, &machine,
 				    &error))
 				break;
-			shadow_fault(w->s, 0, SHADOW_KERNEL, LINEAR(0, 0, i, 0), &error);
+			outcome = shadow_fault(w->s, 0, SHADOW_KERNEL, LINEAR(0, 0, i, 0), &error);
 		}
 	}
+	assert_int_equal(outcome, SHADOW_STARVED);
 	assert_true(world_stats(w).starved);
 	world_check(w);
 	world_enter(w, 1);

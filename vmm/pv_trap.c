@@ -201,7 +201,9 @@ static void page_fault(struct pv_cpu *cpu, u32 error)
 	else
 		outcome = shadow_fault(pv->shadow, cpu->id, view, cpu->cr2, &error);
 	pv->stats.fault_ns += now_ns() - began;
-	if (outcome == SHADOW_FILLED)
+	if (outcome == SHADOW_STARVED) /* nobody else may ever come by himself */
+		pv_flush_others(cpu);
+	if (outcome == SHADOW_FILLED || outcome == SHADOW_STARVED)
 		return;
 	if (outcome == SHADOW_NO_MEMORY)
 		error = no_memory(cpu, error);
