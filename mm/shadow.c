@@ -188,6 +188,12 @@ void shadow_forget_table(struct shadow *s, u64 frame)
 	s->flags[frame] = 0;
 }
 
+void shadow_data_written(struct shadow *s, u64 frame)
+{
+	if (frame < s->cfg.guest.nr_frames && shadow_in_step(s, frame))
+		shadow_forget_table(s, frame);
+}
+
 u32 shadow_table_level(const struct shadow *s, u64 frame, bool *synced)
 {
 	u32 at = 0, page, level = 0;

@@ -134,6 +134,12 @@ enum shadow_outcome shadow_fault(struct shadow *s, u32 cpu, enum shadow_view vie
  */
 void shadow_entry_written(struct shadow *s, u64 frame, u32 index, u64 old, u64 new);
 
+/*
+ * The VMM wrote something else there for the guest, as by a writable mapping: a frame that must not
+ * be written is no table any more.
+ */
+void shadow_data_written(struct shadow *s, u64 frame);
+
 /* The guest flushes a TLB: what is unsynchronised follows the guest's tables again. */
 void shadow_sync(struct shadow *s);
 

@@ -70,7 +70,7 @@ static void raise_event(struct pv_cpu *cpu, u32 port)
 	const u8 one = 1;
 	u64 old;
 
-	if (!pv_or_phys(pv, INFO(cpu, evtchn_pending_sel), (u64)1 << port / 64, &old))
+	if (pv_change_phys(pv, INFO(cpu, evtchn_pending_sel), 0, (u64)1 << port / 64, &old))
 		return;
 	if (!upcall_pending(cpu))
 		pv_write_phys(pv, INFO(cpu, evtchn_upcall_pending), &one, sizeof(one));
@@ -82,7 +82,7 @@ void pv_send_event(struct pv *pv, u32 port)
 	struct pv_cpu *cpu = &pv->cpus[pv->ports[port].cpu];
 	u64 old;
 
-	if (!pv_or_phys(pv, pending_word(pv, port), (u64)1 << port % 64, &old))
+	if (pv_change_phys(pv, pending_word(pv, port), 0, (u64)1 << port % 64, &old))
 		return;
 	if (cpu->poll_port == port || cpu->poll_port == PV_POLL_ANY) {
 		cpu->poll_port = 0;
@@ -210,28 +210,24 @@ static long status(struct pv_cpu *cpu, u64 at)
 
 static long close_port(struct pv *pv, u32 port)
 {
-	u64 word = pending_word(pv, port), old;
+	u64 old;
 
 	if (!is_open(pv, port) || pv->ports[port].kind == PV_PORT_CONSOLE)
 		return -EINVAL;
 	pv->ports[port] = (struct pv_port){0};
-	if (pv_read_phys(pv, word, &old, sizeof(old)))
-		return -EFAULT;
-	while (!pv_cmpxchg_phys(pv, word, &old, old & ~((u64)1 << port % 64)))
-		;
-	return 0;
+	return pv_change_phys(pv, pending_word(pv, port), (u64)1 << port % 64, 0, &old);
 }
 
 static long unmask(struct pv *pv, u32 port)
 {
-	u64 word = mask_word(pv, port), old;
+	u64 old;
+	int ret;
 
 	if (!is_open(pv, port))
 		return -EINVAL;
-	if (pv_read_phys(pv, word, &old, sizeof(old)))
-		return -EFAULT;
-	while (!pv_cmpxchg_phys(pv, word, &old, old & ~((u64)1 << port % 64)))
-		;
+	ret = pv_change_phys(pv, mask_word(pv, port), (u64)1 << port % 64, 0, &old);
+	if (ret)
+		return ret;
 	if (old >> port % 64 & 1 && test_bit(pv, pending_word(pv, port), port))
 		raise_event(&pv->cpus[pv->ports[port].cpu], port);
 	return 0;

@@ -124,8 +124,10 @@ struct pv {
 /* pv_memory.c: guest memory by guest-physical and by kernel-linear address. 0 or -errno. */
 int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len);
 int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len);
-bool pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value); /* aligned 8 bytes */
-bool pv_or_phys(struct pv *pv, u64 at, u64 bits, u64 *old);
+/* Aligned 8 bytes: of a table, whose shadows are the caller's to see to, as mem_cmpxchg(); and of
+   anything else. */
+int pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value);
+int pv_change_phys(struct pv *pv, u64 at, u64 clear, u64 set, u64 *old);
 int pv_read(struct pv_cpu *cpu, u64 linear, void *data, u64 len);
 int pv_write(struct pv_cpu *cpu, u64 linear, const void *data, u64 len);
 /* Where [linear, linear + len), all in one page, is to be written: -EFAULT if it cannot. */

@@ -19,33 +19,42 @@ int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len)
 int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len)
 {
 	struct vm *vm = pv->vm;
+	int ret = vm->mem ? mem_write(vm->mem, gpa(at), data, len)
+			  : space_write(vm->space, gpa(at), data, len);
 
-	return vm->mem ? mem_write(vm->mem, gpa(at), data, len)
-		       : space_write(vm->space, gpa(at), data, len);
+	/* where the guest wants things to be written it may have a table */
+	for (u64 page = at >> PAGE_SHIFT; !ret && page <= (at + len - 1) >> PAGE_SHIFT; page++)
+		shadow_data_written(pv->shadow, page);
+	return ret;
 }
 
-bool pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value)
+int pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value)
 {
 	struct vm *vm = pv->vm;
 	u64 *word;
 
 	if (vm->mem)
-		return !mem_cmpxchg(vm->mem, gpa(at), expected, value);
+		return mem_cmpxchg(vm->mem, gpa(at), expected, value);
 	word = space_ptr_mut(vm->space, gpa(at), sizeof(*word));
-	return word && __atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
-						   __ATOMIC_SEQ_CST);
+	if (!word)
+		return -EFAULT;
+	return !__atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
+					    __ATOMIC_SEQ_CST);
 }
 
-bool pv_or_phys(struct pv *pv, u64 at, u64 bits, u64 *old)
+int pv_change_phys(struct pv *pv, u64 at, u64 clear, u64 set, u64 *old)
 {
 	u64 value;
+	int ret = pv_read_phys(pv, at, old, sizeof(*old));
 
-	if (pv_read_phys(pv, at, &value, sizeof(value)))
-		return false;
-	while ((value & bits) != bits && !pv_cmpxchg_phys(pv, at, &value, value | bits))
-		;
-	*old = value;
-	return true;
+	if (ret)
+		return ret;
+	do {
+		value = (*old & ~clear) | set;
+		ret = value == *old ? 0 : pv_cmpxchg_phys(pv, at, old, value);
+	} while (ret > 0);
+	shadow_data_written(pv->shadow, at >> PAGE_SHIFT);
+	return ret;
 }
 
 bool pv_is_frame(const struct pv *pv, u64 frame)
@@ -67,7 +76,7 @@ static bool change_entry(void *opaque, gpa_t at, u32 size, u64 old, u64 new)
 	u64 expected = old;
 
 	ASSERT(size == sizeof(u64));
-	return pv_cmpxchg_phys(opaque, at.v, &expected, new);
+	return !pv_cmpxchg_phys(opaque, at.v, &expected, new);
 }
 
 static bool read_table(void *opaque, u64 frame, u64 entries[SHADOW_ENTRIES])

@@ -35,17 +35,20 @@ static void flush(struct pv_cpu *cpu, bool all)
 static long write_entry(struct pv *pv, u64 at, u64 value, bool preserve)
 {
 	u64 frame = at >> PAGE_SHIFT, old, new;
+	int ret;
 
 	at = align_down(at, sizeof(u64));
 	if (!pv_is_frame(pv, frame) || pv_read_phys(pv, at, &old, sizeof(old)))
 		return -EINVAL;
-	do
+	do {
 		new = preserve ? value | (old & AD) : value;
-	while (!pv_cmpxchg_phys(pv, at, &old, new));
-	if (!inject(INJECT_MMU_ENTRY))
-		pv->stats.entries_written++;
-	shadow_entry_written(pv->shadow, frame, (u32)(at % PAGE_SIZE / sizeof(u64)), old, new);
-	return 0;
+		ret = pv_cmpxchg_phys(pv, at, &old, new);
+	} while (ret > 0);
+	pv->stats.entries_written += !ret;
+	if (!ret && !inject(INJECT_MMU_ENTRY))
+		shadow_entry_written(pv->shadow, frame, (u32)(at % PAGE_SIZE / sizeof(u64)), old,
+				     new);
+	return ret;
 }
 
 static long update(struct pv *pv, const struct mmu_update *u)
