@@ -10,6 +10,9 @@
 #include "vmm/pv_impl.h"
 #include "vmm/pv_names.h"
 
+/* As many operations as one hypercall may have: a processor comes out between hypercalls alone. */
+#define MAX_OPERATIONS ((u64)1 << 18)
+
 static long multicall(struct pv_cpu *cpu, const u64 args[5]);
 
 static const pv_hypercall_fn table[PV_NR_HYPERCALLS] = {
@@ -79,10 +82,20 @@ long pv_call(struct pv_cpu *cpu, u64 nr, const u64 args[5])
 	return -ENOSYS;
 }
 
+bool pv_take_operations(struct pv_cpu *cpu, u64 n)
+{
+	if (n > cpu->operations)
+		return false;
+	cpu->operations -= n;
+	return true;
+}
+
 static long multicall(struct pv_cpu *cpu, const u64 args[5])
 {
 	struct multicall_entry call;
 
+	if (!pv_take_operations(cpu, args[1]))
+		return -EINVAL;
 	for (u64 i = 0; i < args[1]; i++) {
 		u64 at = args[0] + i * sizeof(call);
 
@@ -108,6 +121,7 @@ void pv_hypercall(struct pv_cpu *cpu)
 	const u64 args[5] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8};
 	u64 nr = (u32)r->rax, began = now_ns();
 
+	cpu->operations = MAX_OPERATIONS;
 	if (nr == __HYPERVISOR_iret) {
 		pv_iret(cpu);
 		count(pv, nr, began);

@@ -73,6 +73,7 @@ struct pv_cpu {
 	u64 timer;	 /* system time in ns at which it fires; 0: off */
 	u32 poll_port;	 /* SCHEDOP_poll: until something is pending there; 0: it does not poll */
 	u64 poll_until;
+	u64 operations; /* that its hypercall may still have */
 	/* what the way back has to do */
 	bool load_cr3, load_cr0, load_fs, load_gs;
 	u64 cr3[SHADOW_NR_VIEWS];
@@ -163,6 +164,8 @@ void pv_guest_dies(struct pv_cpu *cpu, const char *fmt, ...) __attribute__((form
 /* pv_hypercall.c */
 void pv_hypercall(struct pv_cpu *cpu);
 long pv_call(struct pv_cpu *cpu, u64 nr, const u64 args[5]);
+/* It is about to do @n more things in one hypercall. False: that is too much. */
+bool pv_take_operations(struct pv_cpu *cpu, u64 n);
 
 typedef long (*pv_hypercall_fn)(struct pv_cpu *cpu, const u64 args[5]);
 /* pv_mmu.c */

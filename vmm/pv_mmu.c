@@ -19,9 +19,6 @@
 /* Entries are written 32 at a time: as many as a kernel sends in one go. */
 #define BATCH 32
 
-/* As many operations as one call may have: a processor comes out between calls alone. */
-#define MAX_OPERATIONS ((u64)1 << 18)
-
 /* Other processors must not go on with what a flush was to remove. */
 static void flush(struct pv_cpu *cpu, bool all)
 {
@@ -70,7 +67,7 @@ long pv_mmu_update(struct pv_cpu *cpu, const u64 args[5])
 	struct mmu_update u[BATCH];
 	u64 count = args[1];
 	u32 done = 0;
-	long ret = count > MAX_OPERATIONS ? -EINVAL : 0;
+	long ret = pv_take_operations(cpu, count) ? 0 : -EINVAL;
 
 	while (done < count && !ret) {
 		u32 n = (u32)MIN(count - done, (u64)BATCH);
@@ -200,7 +197,7 @@ long pv_mmuext_op(struct pv_cpu *cpu, const u64 args[5])
 	u64 count = args[1];
 	struct mmuext_op op;
 	u32 done = 0;
-	long ret = count > MAX_OPERATIONS ? -EINVAL : 0;
+	long ret = pv_take_operations(cpu, count) ? 0 : -EINVAL;
 
 	while (done < count && !ret) {
 		if (pv_read(cpu, args[0] + done * sizeof(op), &op, sizeof(op)))
