@@ -82,7 +82,7 @@ static int make(struct runner *r, const struct vm_config *cfg, struct err *err)
 	return vm_create(&r->vm, cfg, &r->host, err);
 }
 
-static void make_micro(struct runner *r, enum space_backing backing, u64 memory,
+static void make_micro(struct runner *r, enum space_backing backing, enum vm_mmu mmu, u64 memory,
 		       unsigned int nr_cpus, const char *append)
 {
 	const struct vm_config cfg = {
@@ -91,6 +91,7 @@ static void make_micro(struct runner *r, enum space_backing backing, u64 memory,
 		.memory = memory,
 		.nr_cpus = nr_cpus,
 		.backing = backing,
+		.mmu = mmu,
 		.mem = {.check = true},
 	};
 	struct err err = {""};
@@ -101,12 +102,17 @@ static void make_micro(struct runner *r, enum space_backing backing, u64 memory,
 
 void runner_make(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append)
 {
-	make_micro(r, SPACE_MEMFD, memory, nr_cpus, append);
+	make_micro(r, SPACE_MEMFD, VM_MMU_AUTO, memory, nr_cpus, append);
 }
 
 void runner_make_plain(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append)
 {
-	make_micro(r, SPACE_ANON, memory, nr_cpus, append);
+	make_micro(r, SPACE_ANON, VM_MMU_AUTO, memory, nr_cpus, append);
+}
+
+void runner_make_shadow(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append)
+{
+	make_micro(r, SPACE_MEMFD, VM_MMU_SHADOW, memory, nr_cpus, append);
 }
 
 int runner_receive(struct runner *r, const struct incoming_guest *guest, struct err *err)

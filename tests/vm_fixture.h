@@ -27,6 +27,9 @@ void runner_make(struct runner *r, u64 memory, unsigned int nr_cpus, const char 
 /* The same without a memory engine: a test may write to the guest's memory as it likes. */
 void runner_make_plain(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append);
 
+/* The same as runner_make(), but on shadow page tables. */
+void runner_make_shadow(struct runner *r, u64 memory, unsigned int nr_cpus, const char *append);
+
 /* For the guest that is coming: parked. -errno as the VM has it. */
 int runner_receive(struct runner *r, const struct incoming_guest *guest, struct err *err);
 
