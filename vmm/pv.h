@@ -59,7 +59,7 @@ void pv_where(struct vcpu *vcpu, struct pv_place *place);
 
 #define PV_CPUID_EXTRA 16
 
-/* The processors' features for such a guest, in a table with room for PV_CPUID_EXTRA more entries. */
+/* The features of such a guest's processors; the table has room for PV_CPUID_EXTRA more entries. */
 void pv_cpuid_adjust(struct kvm_cpuid2 *cpuid, u32 room, enum kvm_kind kind);
 
 /*

@@ -23,7 +23,7 @@
 
 #define DR6_STEP ((u64)1 << 14)
 
-#define CS_RPL	  3u
+#define CS_RPL 3u
 
 enum {
 	VECTOR_DB = 1,
