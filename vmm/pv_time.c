@@ -14,11 +14,23 @@
 
 #define MSR_TSC	   0x10u
 #define NS_PER_S   ((u64)1000000000)
+#define MEASURE_NS ((u64)20000000)
 #define TSC_STABLE 1 /* XEN_PVCLOCK_TSC_STABLE_BIT: all processors may be compared */
 
 u64 pv_system_time(const struct pv *pv)
 {
 	return now_ns() + (u64)pv->clock_offset;
+}
+
+/* Where KVM does not know how fast the counter is: by the clock. */
+static u64 measure_khz(void)
+{
+	u64 began = now_ns(), ticks = __rdtsc(), ns;
+
+	do
+		ns = now_ns() - began;
+	while (ns < MEASURE_NS);
+	return MAX((__rdtsc() - ticks) * 1000000 / ns, (u64)1);
 }
 
 void pv_measure_tsc(struct pv *pv)
@@ -31,6 +43,8 @@ void pv_measure_tsc(struct pv *pv)
 	msrs->nmsrs = 1;
 	msrs->entries[0].index = MSR_TSC;
 	pv->tsc_khz = vcpu_tsc_khz(vcpu);
+	if (!pv->tsc_khz)
+		pv->tsc_khz = measure_khz();
 	pv->tsc_offset = 0;
 	/* PVM's guests read the processor's own counter, whatever KVM says of an offset */
 	if (pv->vm->kind != KVM_PVM && ioctl(vcpu->fd, KVM_GET_MSRS, msrs) == 1)
