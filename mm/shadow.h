@@ -185,8 +185,8 @@ u64 shadow_generation(const struct shadow *s);
  * load them, and to flush its TLB if need be, as of @generation. To be called at each entry.
  *
  * Pages of tables that were dropped are not used for others until every processor in the guest has
- * flushed its TLB since. With one processor that is always so: while we run, it does not. With more,
- * shadow_fault() may find no page for a table: it drops some, returns SHADOW_STARVED, and the
+ * flushed its TLB since. With one processor that is always so: while we run, it does not. With
+ * more, shadow_fault() may find no page for a table: it drops some, returns SHADOW_STARVED, and the
  * processor faults again, until all have flushed: the monitor has to make the others come.
  */
 void shadow_flushed(struct shadow *s, u32 cpu, u64 generation);
