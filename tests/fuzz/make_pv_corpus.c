@@ -234,10 +234,10 @@ static void process(u8 how)
 
 static void instructions(void)
 {
-	static const u64 codes[] = {0x300f,   0x320f,	  0xc0200f,   0xd0200f, 0xd8200f, 0xe0200f,
-				    0xe0220f, 0xc0220f,	  0xd1010f,   0x060f,	0x090f,	  0x80e5,
-				    0x60e466, 0xef,	  0xf4,	      0xfa,	0xfb,	  0xcc,
-				    0x4848,   0xc0200f44, 0x20c0200f, 0xe9e6};
+	static const u64 codes[] = {0x300f,	0x320f,	    0xc0200f, 0xd0200f, 0xd8200f, 0xe0200f,
+				    0xe0220f,	0xc0220f,   0xd1010f, 0x060f,	0x090f,	  0x80e5,
+				    0x60e466,	0xef,	    0xfa,     0xfb,	0xcc,	  0x4848,
+				    0xc0200f44, 0x20c0200f, 0xe9e6};
 
 	begin(ARENA);
 	for (u32 i = 0; i < ARRAY_SIZE(codes); i++)
@@ -247,8 +247,12 @@ static void instructions(void)
 	set_register(1, 0xc0000100);
 	instruction(0, 0x300f);
 	instruction(0, 0x320f);
+	set_register(2, 0xdeadbeef);
+	instruction(0, 0x300f);
 	instruction(1, 0xa20f6e65780b0f);
 	instruction(1, 0x0b0f);
+	instruction(0, 0xf4); /* and waits for ever */
+	access_at(PTWALK_READ, AT, 0);
 }
 
 static void exceptions(void)
@@ -330,7 +334,9 @@ static void others(void)
 	call(__HYPERVISOR_get_debugreg, 3, 0, 0, 0);
 	call(__HYPERVISOR_update_descriptor, BARE_ARGS << PAGE_SHIFT, 5, 0, 0);
 	for (u64 i = 0; i < 5; i++)
-		call(__HYPERVISOR_set_segment_base, i, BARE_USER, 0, 0);
+		call(__HYPERVISOR_set_segment_base, i, i & 1 ? BARE_USER : BARE_AT(0), 0, 0);
+	for (u64 i = 0; i < 5; i++)
+		call(__HYPERVISOR_set_segment_base, i, 0x800000000000, 0, 0);
 	for (u64 i = 0; i < 13; i++)
 		call_at(__HYPERVISOR_xen_version, i);
 	for (u64 i = 0; i < 13; i++)
