@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # quire: `make help` lists the targets. Objects go to build/$(VARIANT); V=1 shows the commands.
 
+# As many jobs as there are processors, unless somebody said how many.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
 VARIANT ?= release
 B       := build/$(VARIANT)
 Q       := $(if $(V),,@)
