@@ -61,6 +61,8 @@ $(B)/quire-top: $(B)/tools/quire-top.o $(call TOOL_OBJ,top) $(B)/libquire-mm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lncursesw -ltinfo
 
+# It runs only where there is AVX2 (mm/sum.c).
+$(B)/mm/sum_avx2.o: ALL_CFLAGS += -mavx2
 # mm/ deals in sizes: there a silent narrowing is an error.
 $(B)/mm/%.o: WARN += -Wconversion
 $(B)/%.o: %.c

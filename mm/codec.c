@@ -10,15 +10,13 @@
 #include <lz4.h>
 #include <string.h>
 
-/* Inlined, the length is a constant and the hash a few loops without branches. */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
+#include "mm/sum.h"
 
 #define WORDS ((u32)(PAGE_SIZE / sizeof(u64)))
 
 struct codec_sum codec_sum(const void *page)
 {
-	XXH128_hash_t hash = XXH3_128bits(page, PAGE_SIZE);
+	struct sum128 hash = sum_page(page);
 	struct codec_sum sum;
 
 	_Static_assert(sizeof(hash) == sizeof(sum), "all of it");

@@ -15,7 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
+
+#include "mm/sum.h"
 
 #define LEAST_SIZE (sizeof(struct image_header) + sizeof(struct image_footer))
 
@@ -29,7 +30,7 @@ struct tail {
 
 u64 image_sum(const void *data, u64 size)
 {
-	return XXH3_64bits(data, size);
+	return sum_bytes(data, size, 0);
 }
 
 static int damaged(const struct image_link *link, const char *what, struct err *err)

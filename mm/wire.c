@@ -21,6 +21,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "mm/sum.h"
 #include "mm/wire_impl.h"
 
 /* Buffers grow in powers of two, from here on. */
@@ -120,7 +121,7 @@ static u64 seed_of(u32 type, u32 size)
 
 u64 wire_sum(u32 type, const void *data, u32 size)
 {
-	return XXH3_64bits_withSeed(data, size, seed_of(type, size));
+	return sum_bytes(data, size, seed_of(type, size));
 }
 
 /* The same of a payload in two parts. */

@@ -12,7 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+
+#include "mm/sum.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structures are written as they are");
 
@@ -84,7 +85,7 @@ void state_end(struct state_buf *buf)
 	memcpy(h->magic, magic, sizeof(magic));
 	h->version = STATE_VERSION;
 	h->size = buf->size;
-	h->sum = XXH3_64bits(h + 1, buf->size - sizeof(*h));
+	h->sum = sum_bytes(h + 1, buf->size - sizeof(*h), 0);
 }
 
 /* ---- Reading ---- */
@@ -109,7 +110,7 @@ static int check_header(const struct header *h, u32 size, struct err *err)
 			       "state: version %u is not known here (update quire)", h->version);
 	if (h->size != size || size > STATE_MAX)
 		return bad(err, h->size > size ? "cut off" : "wrong size");
-	if (h->sum != XXH3_64bits(h + 1, size - sizeof(*h)))
+	if (h->sum != sum_bytes(h + 1, size - sizeof(*h), 0))
 		return bad(err, "wrong checksum");
 	return 0;
 }
