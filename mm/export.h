@@ -38,7 +38,7 @@ void export_batch_fini(struct export_batch *b);
 /* What the page is now; it must not be FILLING. -errno as store_ref() has it. Under lock. */
 int export_item_of(struct mem *m, page_no no, struct export_item *item);
 
-/* Pages [no, no + n), which are in memory. Under lock. */
+/* Pages [no, no + n), at most EXPORT_AT_ONCE, which are in memory or holes. Under lock. */
 void export_copy_pages(struct mem *m, page_no no, u32 n, u8 *to);
 
 /* The contents of all items that are in memory, neighbours together. Under lock. */
