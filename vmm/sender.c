@@ -38,9 +38,10 @@
  * is no better, after twice as many. Under a limit to the bandwidth it begins with packing.
  */
 #define STRETCH	    8
+#define TRIAL	    4 /* of the one that is not the best */
 #define LAG	    MiB
 #define START	    (4 * MiB) /* everything is slow at first: memory that was never touched */
-#define FIRST_TRIAL 4
+#define FIRST_TRIAL 8
 #define LAST_TRIAL  64
 
 /* Nobody sleeps longer than this for the sake of the bandwidth before he looks again. */
@@ -137,7 +138,7 @@ static void learn(struct trial *t, u64 ns, u64 pages, u64 bytes)
 		return; /* the end of a round: it tells nothing of the middle of one */
 	t->ns += ns;
 	t->pages += pages;
-	if (++t->batches == STRETCH || is_hopeless(t))
+	if (++t->batches == (t->effort == t->best ? STRETCH : TRIAL) || is_hopeless(t))
 		judge(t);
 }
 
