@@ -92,6 +92,8 @@ check "24 MiB of zeros are that" says "^$(head -c 25165824 /dev/zero | md5sum | 
 check "once more, afterwards" mmu '{"check": true}'
 check "no entry disagrees" jq -e '.check.disagreements == 0' "$WORK/mmu"
 expect "a power button is not there" 1 "no power button" "$QUIRE" powerdown forks
+check "translate knows the segments of its kernel" sh -c "'$QUIRE' translate forks gs:0 |
+	grep -qE '^gs:0x0, base 0x[0-9a-f]+: linear address 0x[0-9a-f]+$'"
 check "translate shows the shadow entry" sh -c "'$QUIRE' translate forks 0xffffffff81000000 |
 	grep -q 'the processor walks shadow tables instead'"
 echo "    poweroff -f" >&9

@@ -38,13 +38,51 @@ static void end(struct runner *r)
 
 static struct translation ask(struct runner *r, u64 cpu, u64 linear, struct ptwalk_access access)
 {
-	const struct translate_order order = {.cpu = cpu, .linear = linear, .access = access};
+	const struct translate_order order = {.cpu = cpu, .address = linear, .access = access};
 	struct translation t;
 	struct err err;
 
 	if (translate(r->vm, &order, &t, &err))
 		fail_msg("%s", err.text);
 	return t;
+}
+
+/* The bases of FS and GS count in 64-bit mode, and no other. */
+static void adds_the_base_of_a_segment(void **state)
+{
+	struct translate_order order = {.segmented = true, .address = 0x123, .access = read_access};
+	struct kvm_sregs before, s;
+	struct translation t;
+	struct runner r;
+	struct err err;
+	int vcpu;
+
+	(void)state;
+	begin(&r);
+	vcpu = r.vm->vcpus[1]->fd;
+	order.cpu = 1;
+	assert_int_equal(kvm_ioctl(vcpu, KVM_GET_SREGS, &before), 0);
+	s = before;
+	s.fs.base = ARENA;
+	s.gs.base = ARENA + PAGE_SIZE;
+	s.ds.base = 0x5000;
+	assert_int_equal(kvm_ioctl(vcpu, KVM_SET_SREGS, &s), 0);
+	for (u32 name = SEGMENT_ES; name < SEGMENT_NR; name++) {
+		u64 base = name == SEGMENT_FS ? s.fs.base : name == SEGMENT_GS ? s.gs.base : 0;
+
+		order.segment = (enum segment_name)name;
+		assert_int_equal(translate(r.vm, &order, &t, &err), 0);
+		assert_int_equal(t.segment_outcome, SEGMENT_DONE);
+		assert_int_equal(t.linear, base + 0x123);
+		assert_int_equal(t.outcome, PTWALK_DONE);
+		assert_int_equal(t.walk.at.v, ask(&r, 1, t.linear, read_access).walk.at.v);
+	}
+	order.address = (u64)1 << 47;
+	assert_int_equal(translate(r.vm, &order, &t, &err), 0);
+	assert_int_equal(t.segment_outcome, SEGMENT_GP_FAULT);
+	assert_int_equal(t.walk.nr_steps, 0);
+	assert_int_equal(kvm_ioctl(vcpu, KVM_SET_SREGS, &before), 0);
+	end(&r);
 }
 
 static void check_against_kvm(struct runner *r, u64 cpu, u64 linear)
@@ -261,10 +299,15 @@ static void a_vcpu_that_is_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(leads_where_kvm_says),	 cmocka_unit_test(each_step_is_told),
-		cmocka_unit_test(nothing_is_brought_in), cmocka_unit_test(no_bit_is_set),
-		cmocka_unit_test(what_is_not_mapped),	 cmocka_unit_test(tables_that_are_nowhere),
-		cmocka_unit_test(a_miss_has_its_price),	 cmocka_unit_test(a_vcpu_that_is_none),
+		cmocka_unit_test(adds_the_base_of_a_segment),
+		cmocka_unit_test(leads_where_kvm_says),
+		cmocka_unit_test(each_step_is_told),
+		cmocka_unit_test(nothing_is_brought_in),
+		cmocka_unit_test(no_bit_is_set),
+		cmocka_unit_test(what_is_not_mapped),
+		cmocka_unit_test(tables_that_are_nowhere),
+		cmocka_unit_test(a_miss_has_its_price),
+		cmocka_unit_test(a_vcpu_that_is_none),
 	};
 
 	return cmocka_run_group_tests_name("translate", tests, NULL, NULL);

@@ -34,20 +34,25 @@ static void hands_on_what_it_is_asked(void **state)
 	struct translate_order o = order_of(CALL("{\"address\": 4096}"));
 
 	(void)state;
-	assert_int_equal(o.linear, 4096);
+	assert_int_equal(o.address, 4096);
 	assert_int_equal(o.cpu, 0);
 	assert_int_equal(o.access.kind, PTWALK_READ);
 	assert_int_equal(o.access.by, PTWALK_BY_SUPERVISOR);
 	o = order_of(CALL("{\"address\": \"0xffff800000001000\", \"cpu\": 1, \"access\": "
 			  "\"fetch\", \"user\": true}"));
-	assert_int_equal(o.linear, 0xffff800000001000);
+	assert_int_equal(o.address, 0xffff800000001000);
 	assert_int_equal(o.cpu, 1);
 	assert_int_equal(o.access.kind, PTWALK_FETCH);
 	assert_int_equal(o.access.by, PTWALK_BY_USER);
 	o = order_of(CALL("{\"address\": \"12\", \"access\": \"write\", \"user\": false}"));
-	assert_int_equal(o.linear, 12);
+	assert_int_equal(o.address, 12);
 	assert_int_equal(o.access.kind, PTWALK_WRITE);
 	assert_int_equal(o.access.by, PTWALK_BY_SUPERVISOR);
+	assert_false(o.segmented);
+	o = order_of(CALL("{\"address\": \"gs:0x28\"}"));
+	assert_true(o.segmented);
+	assert_int_equal(o.segment, SEGMENT_GS);
+	assert_int_equal(o.address, 0x28);
 }
 
 static void refuses_bad_arguments(void **state)
@@ -60,7 +65,8 @@ static void refuses_bad_arguments(void **state)
 	expect(&p, CALL("{\"address\": -1}"),
 	       ERROR("Parameter 'address' expects a number from 0 on"));
 	expect(&p, CALL("{\"address\": \"here\"}"),
-	       ERROR("Parameter 'address' expects a number or a string like \\\"0x1000\\\""));
+	       ERROR("Parameter 'address' expects a number or a string like \\\"0x1000\\\" "
+		     "or \\\"gs:0x10\\\""));
 	expect(&p, CALL("{\"address\": true}"),
 	       ERROR("Invalid parameter type for 'address', expected: integer"));
 	expect(&p, CALL("{\"address\": 0, \"access\": \"look\"}"),
@@ -107,16 +113,32 @@ static void takes_addresses_as_people_write_them(void **state)
 		"0x10000000000000000",
 		"18446744073709551616",
 		"beef",
+		":1",
+		"s:1",
+		"hs:1",
+		"gs1",
+		"gs:",
+		"gs:-1",
+		"gs:gs:1",
+		"gs :1",
+		"fgs:1",
+		"1:1",
 	};
-	u64 value;
+	static const char *const segments[] = {"es:7", "CS:7", "ss:7", "Ds:7", "fs:7", "gs:0x7"};
+	struct translate_order order;
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_SIZE(good); i++) {
-		assert_int_equal(translate_parse_address(good[i].text, &value), 0);
-		assert_int_equal(value, good[i].value);
+		assert_int_equal(translate_parse_address(good[i].text, &order), 0);
+		assert_int_equal(order.address, good[i].value);
+		assert_false(order.segmented);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(segments); i++) {
+		assert_int_equal(translate_parse_address(segments[i], &order), 0);
+		assert_true(order.segmented && order.segment == i && order.address == 7);
 	}
 	for (u32 i = 0; i < ARRAY_SIZE(bad); i++)
-		if (translate_parse_address(bad[i], &value) != -EINVAL)
+		if (translate_parse_address(bad[i], &order) != -EINVAL)
 			fail_msg("%s is taken for an address", bad[i]);
 }
 
@@ -165,7 +187,8 @@ static struct nested_walk page_walk(enum page_state state, u64 at, u64 entry)
 static void a_page_that_is_mapped(void **state)
 {
 	const struct translation t = {
-		.order = {.cpu = 3, .linear = 0xffff800000000123, .access = {PTWALK_WRITE}},
+		.order = {.cpu = 3, .address = 0xffff800000000123, .access = {PTWALK_WRITE}},
+		.linear = 0xffff800000000123,
 		.paging = PTWALK_5_LEVEL,
 		.outcome = PTWALK_DONE,
 		.walk = {.at = gpa(0x5123), .shift = 21, .writable = true, .nr_steps = 1},
@@ -210,7 +233,8 @@ static void a_page_that_is_mapped(void **state)
 static void an_address_that_is_not(void **state)
 {
 	const struct translation t = {
-		.order = {.linear = 1ull << 47, .access = {.by = PTWALK_BY_SUPERVISOR}},
+		.order = {.address = 1ull << 47, .access = {.by = PTWALK_BY_SUPERVISOR}},
+		.linear = 1ull << 47,
 		.paging = PTWALK_4_LEVEL,
 		.outcome = PTWALK_NOT_CANONICAL,
 		.host_paging = "unknown",
@@ -220,6 +244,33 @@ static void an_address_that_is_not(void **state)
 	check_json(&t,
 		   "{'address': '0x800000000000', 'cpu': 0, 'access': 'read', 'user': false,"
 		   " 'paging': '4-level', 'outcome': 'not-canonical', 'second-step': 'unknown',"
+		   " 'steps': [], 'page': null, 'fault': null, 'cost': null, 'map': " NO_MAP "}");
+}
+
+static void an_offset_in_a_segment(void **state)
+{
+	struct translation t = {
+		.order = {.segmented = true, .segment = SEGMENT_SS, .address = 0x10},
+		.segment = {.base = 0x4000, .limit = 0xf},
+		.linear = 0x4010,
+		.paging = PTWALK_PAE,
+		.outcome = PTWALK_NOT_CANONICAL,
+		.segment_outcome = SEGMENT_STACK_FAULT,
+		.host_paging = "unknown",
+	};
+
+	(void)state;
+	check_json(&t,
+		   "{'address': '0x4010', 'cpu': 0, 'access': 'read', 'user': true,"
+		   " 'segment': {'name': 'ss', 'base': '0x4000', 'limit': '0xf', 'offset': '0x10'},"
+		   " 'paging': 'PAE', 'outcome': 'stack-fault', 'second-step': 'unknown',"
+		   " 'steps': [], 'page': null, 'fault': null, 'cost': null, 'map': " NO_MAP "}");
+	t.order.segment = SEGMENT_DS;
+	t.segment_outcome = SEGMENT_GP_FAULT;
+	check_json(&t,
+		   "{'address': '0x4010', 'cpu': 0, 'access': 'read', 'user': true,"
+		   " 'segment': {'name': 'ds', 'base': '0x4000', 'limit': '0xf', 'offset': '0x10'},"
+		   " 'paging': 'PAE', 'outcome': 'general-protection', 'second-step': 'unknown',"
 		   " 'steps': [], 'page': null, 'fault': null, 'cost': null, 'map': " NO_MAP "}");
 }
 
@@ -328,6 +379,7 @@ int main(void)
 		cmocka_unit_test(takes_addresses_as_people_write_them),
 		cmocka_unit_test(a_page_that_is_mapped),
 		cmocka_unit_test(an_address_that_is_not),
+		cmocka_unit_test(an_offset_in_a_segment),
 		cmocka_unit_test(a_table_that_is_nowhere),
 		cmocka_unit_test(each_fault_has_its_words),
 		cmocka_unit_test(letters_mean_what_the_level_makes_of_them),

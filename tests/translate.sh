@@ -68,6 +68,12 @@ else
 fi
 check "no memory behind it" shows "vm 0xfee00000" "^0xfee00000 is at 0xfee00000" "^page +0xfee00000 +no memory"
 
+check "an offset in a segment" shows "vm fs:0x1234" "^fs:0x1234, base 0x[0-9a-f]+: linear address 0x[0-9a-f]+$" \
+	"^0x[0-9a-f]+ is at 0x"
+check "whose end it is beyond" shows "vm ds:0x800000000000" \
+	"^0x800000000000 is not in the segment: a general-protection fault before any table is read$"
+expect "a segment that is none" 2 "hs:1: not an address" "$QUIRE" translate vm hs:1
+
 # --- what is not ---
 check "what is not mapped" shows "vm 0x4000000000" \
 	"^0x4000000000 is not mapped: page fault, error code 0x0 \(read by supervisor: not present\)$" \

@@ -145,6 +145,9 @@ static void print_why(const json_t *t)
 		printf("%s %s: page fault, error code 0x%llx (%s)\n", address,
 		       code & PTWALK_ERROR_PRESENT ? "cannot be accessed so" : "is not mapped",
 		       (unsigned long long)code, view_text(fault, "words"));
+	else if (!strcmp(outcome, "general-protection") || !strcmp(outcome, "stack-fault"))
+		printf("%s is not in the segment: a %s before any table is read\n", address,
+		       outcome[0] == 's' ? "stack fault" : "general-protection fault");
 	else if (!strcmp(outcome, "not-canonical"))
 		printf("%s is not canonical: a fault before any table is read\n", address);
 	else if (!strcmp(outcome, "no-memory"))
@@ -165,9 +168,22 @@ static void print_outcome(const json_t *t, const json_t *page)
 	print_page_way(json_object_get(page, "second"));
 }
 
+/* Of an address in a segment: how it became a linear one. */
+static void print_segment(const json_t *t)
+{
+	const json_t *segment = json_object_get(t, "segment");
+
+	if (json_is_object(segment))
+		printf("%s:%s, base %s: linear address %s\n", view_text(segment, "name"),
+		       view_text(segment, "offset"), view_text(segment, "base"),
+		       view_text(t, "address"));
+}
+
 static void print_translation(const json_t *t)
 {
 	const json_t *page = json_object_get(t, "page");
+
+	print_segment(t);
 
 	printf("vCPU %llu, paging %s: %s by %s of %s\n\n", (unsigned long long)view_count(t, "cpu"),
 	       view_text(t, "paging"), view_text(t, "access"),
@@ -215,19 +231,20 @@ int cmd_translate(int argc, char **argv)
 		{0},
 	};
 	const struct opt_usage usage = {
-		"translate", "NAME ADDRESS",
+		"translate", "NAME [SEGMENT:]ADDRESS",
 		"Show where an address of a guest leads, entry by entry, and what it costs."};
 	struct err err;
 	json_t *args;
-	u64 address;
+	struct translate_order order;
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
 		return CMD_OK;
 	if (!ret && nr_operands != 2)
 		ret = err_set(&err, -EINVAL, "translate: needs a guest's name and an address");
-	if (!ret && translate_parse_address(argv[2], &address))
-		ret = err_set(&err, -EINVAL, "translate: %s: not an address (give 0x1000, or 4096)",
+	if (!ret && translate_parse_address(argv[2], &order))
+		ret = err_set(&err, -EINVAL,
+			      "translate: %s: not an address (give 0x1000, 4096, or gs:0x10)",
 			      argv[2]);
 	if (!ret && write && fetch)
 		ret = err_set(&err, -EINVAL, "--write, --fetch: give one");

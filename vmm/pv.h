@@ -15,6 +15,7 @@
 #define QUIRE_VMM_PV_H
 
 #include "mm/ptwalk.h"
+#include "mm/segment.h"
 #include "vmm/mmu_stats.h"
 #include "vmm/vcpu.h"
 
@@ -44,6 +45,8 @@ void pv_settle(struct vcpu *vcpu);
  * now, and the shadow entries on the way to @linear, from level 4 down: how many there are.
  */
 void pv_walk_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, bool *user);
+/* The segments that its guest has in that view. -errno of KVM. */
+int pv_segments(struct vcpu *vcpu, struct segment segments[SEGMENT_NR], enum segment_mode *mode);
 u32 pv_shadow_walk(struct vcpu *vcpu, u64 linear, u64 entries[4]);
 
 /*

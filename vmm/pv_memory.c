@@ -120,6 +120,33 @@ void pv_walk_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, bool *user)
 	set_mode(cpu, cpu->user ? SHADOW_USER : SHADOW_KERNEL, mode);
 }
 
+int pv_segments(struct vcpu *vcpu, struct segment segments[SEGMENT_NR], enum segment_mode *mode)
+{
+	const struct segment flat = {
+		.limit = UINT32_MAX, .type = SEGMENT_TYPE_WRITABLE, .usable = true, .wide = true};
+	const struct pv_cpu *cpu = &vcpu->vm->pv->cpus[vcpu->id];
+	u64 fs = cpu->fs_base, gs = cpu->user ? cpu->gs_user : cpu->gs_kernel;
+	u16 cs = cpu->cs;
+	struct kvm_sregs s;
+
+	if (!cpu->outside) {
+		int ret = kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &s);
+
+		if (ret)
+			return ret;
+		fs = s.fs.base;
+		gs = cpu->user ? s.gs.base : gs;
+		cs = s.cs.selector;
+	}
+	for (u32 i = 0; i < SEGMENT_NR; i++)
+		segments[i] = flat;
+	segments[SEGMENT_CS].type = SEGMENT_TYPE_CODE | SEGMENT_TYPE_READABLE;
+	segments[SEGMENT_FS].base = fs;
+	segments[SEGMENT_GS].base = gs;
+	*mode = cpu->user && cs == MONITOR_CODE32 ? SEGMENT_PROTECTED : SEGMENT_64_BIT;
+	return 0;
+}
+
 u32 pv_shadow_walk(struct vcpu *vcpu, u64 linear, u64 entries[4])
 {
 	const struct pv *pv = vcpu->vm->pv;

@@ -255,16 +255,17 @@ static int x_quire_set_proactive(struct qmp_call *call)
 }
 
 /* A number, or a string where it has more than 63 bits. */
-static int get_address(const struct qmp_call *call, u64 *address)
+static int get_address(const struct qmp_call *call, struct translate_order *order)
 {
 	const json_t *value;
 	int ret = qmp_arg(call, "address", QMP_REQUIRED, &value);
 
 	if (ret || !json_is_string(value))
-		return ret ? ret : qmp_number(call, "address", QMP_REQUIRED, address);
-	if (translate_parse_address(json_string_value(value), address))
+		return ret ? ret : qmp_number(call, "address", QMP_REQUIRED, &order->address);
+	if (translate_parse_address(json_string_value(value), order))
 		ret = err_set(call->err, -EINVAL,
-			      "Parameter 'address' expects a number or a string like \"0x1000\"");
+			      "Parameter 'address' expects a number or a string like \"0x1000\" "
+			      "or \"gs:0x10\"");
 	return ret;
 }
 
@@ -274,7 +275,7 @@ static int x_quire_translate(struct qmp_call *call)
 	struct translation *t;
 	unsigned int kind = PTWALK_READ;
 	bool user = false;
-	int ret = get_address(call, &order.linear);
+	int ret = get_address(call, &order);
 
 	if (!ret)
 		ret = qmp_number(call, "cpu", QMP_OPTIONAL, &order.cpu);

@@ -10,7 +10,17 @@
 #include "vmm/vcpu.h"
 #include "vmm/vm.h"
 
+#define CR0_PE	  ((u64)1 << 0)
+#define RFLAGS_VM ((u64)1 << 17)
+
 /* ---- What of a vCPU decides ---- */
+
+struct registers {
+	struct ptwalk_mode mode;
+	u64 pdptes[4];
+	enum segment_mode segment_mode;
+	struct segment segments[SEGMENT_NR];
+};
 
 static const struct kvm_cpuid_entry2 *leaf(const struct vcpu *vcpu, u32 function, u32 index)
 {
@@ -72,28 +82,58 @@ static int read_registers(const struct vcpu *vcpu, struct kvm_regs *regs, struct
 }
 
 /* Intel's four registers of PAE paging. On AMD, and where KVM does not tell, memory has them. */
-static void read_pdptes(const struct vcpu *vcpu, struct ptwalk_mode *mode, u64 pdptes[4])
+static void read_pdptes(const struct vcpu *vcpu, struct registers *r)
 {
+	struct ptwalk_mode *mode = &r->mode;
 	struct kvm_sregs2 s;
 
 	if (ptwalk_paging(mode) != PTWALK_PAE || mode->amd ||
 	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS2, &s) < 0 ||
 	    !(s.flags & KVM_SREGS2_FLAGS_PDPTRS_VALID))
 		return;
-	memcpy(pdptes, s.pdptrs, 4 * sizeof(pdptes[0]));
-	mode->pdptes = pdptes;
+	memcpy(r->pdptes, s.pdptrs, sizeof(r->pdptes));
+	mode->pdptes = r->pdptes;
+}
+
+static struct segment segment_of(const struct kvm_segment *s)
+{
+	return (struct segment){
+		.base = s->base,
+		.limit = s->limit,
+		.type = s->type & 15,
+		.usable = s->present && !s->unusable,
+		.wide = s->db,
+	};
+}
+
+static void read_segments(const struct kvm_regs *regs, const struct kvm_sregs *s,
+			  struct registers *r)
+{
+	const struct kvm_segment *segments[] = {
+		[SEGMENT_ES] = &s->es, [SEGMENT_CS] = &s->cs, [SEGMENT_SS] = &s->ss,
+		[SEGMENT_DS] = &s->ds, [SEGMENT_FS] = &s->fs, [SEGMENT_GS] = &s->gs,
+	};
+
+	for (u32 i = 0; i < SEGMENT_NR; i++)
+		r->segments[i] = segment_of(segments[i]);
+	if (!(s->cr0 & CR0_PE) || regs->rflags & RFLAGS_VM)
+		r->segment_mode = SEGMENT_REAL;
+	else
+		r->segment_mode = s->efer & PTWALK_EFER_LMA && s->cs.l ? SEGMENT_64_BIT
+								       : SEGMENT_PROTECTED;
 }
 
 /* On shadow tables, what KVM has for registers is the monitor's. */
-static int read_shadowed_mode(struct vcpu *vcpu, struct ptwalk_mode *mode, struct translation *t)
+static int read_shadowed(struct vcpu *vcpu, struct registers *r, struct translation *t)
 {
 	t->shadowed = true;
-	pv_walk_mode(vcpu, mode, &t->user);
-	return 0;
+	pv_walk_mode(vcpu, &r->mode, &t->user);
+	return pv_segments(vcpu, r->segments, &r->segment_mode);
 }
 
-static int read_mode(const struct vcpu *vcpu, struct ptwalk_mode *mode, u64 pdptes[4])
+static int read_all(const struct vcpu *vcpu, struct registers *r)
 {
+	struct ptwalk_mode *mode = &r->mode;
 	struct kvm_regs regs;
 	struct kvm_sregs s;
 	int ret = read_registers(vcpu, &regs, &s);
@@ -110,7 +150,8 @@ static int read_mode(const struct vcpu *vcpu, struct ptwalk_mode *mode, u64 pdpt
 	read_features(vcpu, mode);
 	if (mode->cr4 & PTWALK_CR4_PKE)
 		mode->pkru = read_pkru(vcpu);
-	read_pdptes(vcpu, mode, pdptes);
+	read_pdptes(vcpu, r);
+	read_segments(&regs, &s, r);
 	return 0;
 }
 
@@ -173,7 +214,7 @@ static void add_second_steps(const struct nested *map, struct translation *t)
 static void add_shadow(struct vcpu *vcpu, struct translation *t)
 {
 	u64 entries[4];
-	u32 n = pv_shadow_walk(vcpu, t->order.linear, entries);
+	u32 n = pv_shadow_walk(vcpu, t->linear, entries);
 
 	t->shadow_levels = n;
 	for (u32 i = 0; i < MIN(n, t->walk.nr_steps); i++) {
@@ -182,21 +223,42 @@ static void add_shadow(struct vcpu *vcpu, struct translation *t)
 	}
 }
 
+static void find_linear(const struct registers *r, struct translation *t)
+{
+	const struct translate_order *order = &t->order;
+	const struct segment_access access = {
+		.mode = r->segment_mode,
+		.name = order->segment,
+		.kind = order->access.kind,
+		.size = 1,
+		.linear_bits = t->paging == PTWALK_5_LEVEL ? 57 : 48,
+	};
+
+	t->linear = order->address;
+	t->outcome = PTWALK_NOT_CANONICAL;
+	if (!order->segmented)
+		return;
+	t->segment = r->segments[order->segment];
+	t->segment_outcome = segment_linear(&t->segment, &access, order->address, &t->linear);
+}
+
 /* With the vCPUs outside the guest. */
 static int walk(struct vm *vm, const struct nested *map, struct translation *t, struct err *err)
 {
 	struct vcpu *vcpu = vm->vcpus[t->order.cpu];
 	struct walker w = {.vm = vm};
 	const struct ptwalk_memory memory = {.opaque = &w, .read = read_entry};
-	struct ptwalk_mode mode;
-	u64 pdptes[4];
-	int ret = vm->pv ? read_shadowed_mode(vcpu, &mode, t) : read_mode(vcpu, &mode, pdptes);
+	struct registers r = {.mode = {.cr0 = 0}};
+	int ret = vm->pv ? read_shadowed(vcpu, &r, t) : read_all(vcpu, &r);
 
 	if (ret < 0)
 		return err_set(err, ret, "vCPU %u: its registers cannot be read: %s", vcpu->id,
 			       strerror(-ret));
-	t->paging = ptwalk_paging(&mode);
-	t->outcome = ptwalk(&mode, &memory, &t->order.access, t->order.linear, &t->walk);
+	t->paging = ptwalk_paging(&r.mode);
+	find_linear(&r, t);
+	if (t->segment_outcome != SEGMENT_DONE)
+		return 0;
+	t->outcome = ptwalk(&r.mode, &memory, &t->order.access, t->linear, &t->walk);
 	if (w.ret == -EBUSY)
 		return err_set(err, w.ret,
 			       "a page table of the guest has not come yet from the host that "
@@ -205,7 +267,7 @@ static int walk(struct vm *vm, const struct nested *map, struct translation *t, 
 		return err_set(err, w.ret, "a page table of the guest cannot be read: %s",
 			       strerror(-w.ret));
 	/* PAE's registers are no references */
-	t->guest_levels = t->walk.nr_steps - (mode.pdptes && t->walk.nr_steps);
+	t->guest_levels = t->walk.nr_steps - (r.mode.pdptes && t->walk.nr_steps);
 	add_second_steps(map, t);
 	if (t->shadowed)
 		add_shadow(vcpu, t);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Where a guest's linear address leads: every entry of the guest's own tables on the way, for each
+ * Where a guest's address leads, a linear one or an offset in a segment: every entry of the guest's own tables on the way, for each
  * of them the second step (mm/nested.h), and what a TLB miss there costs at most.
  *
  * The vCPUs stand still for it. Nothing of the guest changes: no accessed bit is set, and no page
@@ -12,13 +12,17 @@
 #include "mm/err.h"
 #include "mm/nested.h"
 #include "mm/ptwalk.h"
+#include "mm/segment.h"
 #include "vmm/kvm_stats.h"
 
 struct vm;
 
 struct translate_order {
 	u64 cpu;
-	u64 linear;
+	/* In a segment of the vCPU's; else a linear address. Of one byte. */
+	bool segmented;
+	enum segment_name segment;
+	u64 address;
 	struct ptwalk_access access;
 };
 
@@ -33,8 +37,12 @@ struct translation_step {
 
 struct translation {
 	struct translate_order order;
+	struct segment segment;		      /* order.segmented: as the vCPU has it */
+	enum segment_outcome segment_outcome; /* else SEGMENT_DONE */
+	u64 linear;
 	enum ptwalk_paging paging;
-	enum ptwalk_outcome outcome; /* never PTWALK_RACED */
+	/* Never PTWALK_RACED; PTWALK_NOT_CANONICAL, too, where the segment faults. */
+	enum ptwalk_outcome outcome;
 	struct ptwalk_result walk;
 	struct translation_step steps[PTWALK_MAX_LEVELS]; /* as many as the walk has */
 	struct nested_walk page;			  /* PTWALK_DONE: of where it leads */

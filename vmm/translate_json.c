@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 const char *const translate_kind_names[TRANSLATE_NR_KINDS] = {
 	[PTWALK_READ] = "read",
@@ -28,7 +29,12 @@ static const char *const outcome_names[] = {
 
 static const char *const level_names[] = {"", "PTE", "PDE", "PDPTE", "PML4E", "PML5E"};
 
-int translate_parse_address(const char *text, u64 *address)
+static const char *const segment_names[SEGMENT_NR] = {
+	[SEGMENT_ES] = "es", [SEGMENT_CS] = "cs", [SEGMENT_SS] = "ss",
+	[SEGMENT_DS] = "ds", [SEGMENT_FS] = "fs", [SEGMENT_GS] = "gs",
+};
+
+static int parse_number(const char *text, u64 *address)
 {
 	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
 	const char *digits = hex ? text + 2 : text;
@@ -41,6 +47,21 @@ int translate_parse_address(const char *text, u64 *address)
 	errno = 0;
 	*address = strtoull(digits, &end, hex ? 16 : 10);
 	return errno || *end || end == digits ? -EINVAL : 0;
+}
+
+int translate_parse_address(const char *text, struct translate_order *order)
+{
+	const char *colon = strchr(text, ':');
+
+	order->segmented = colon;
+	if (!colon)
+		return parse_number(text, &order->address);
+	for (u32 i = 0; i < SEGMENT_NR; i++) {
+		order->segment = (enum segment_name)i;
+		if (colon - text == 2 && !strncasecmp(text, segment_names[i], 2))
+			return parse_number(colon + 1, &order->address);
+	}
+	return -EINVAL;
 }
 
 /* ---- Words ---- */
@@ -227,16 +248,37 @@ static const char *view_name(const struct translation *t)
 	return !t->shadowed ? NULL : t->user ? "process" : "kernel";
 }
 
+static json_t *segment_json(const struct translation *t)
+{
+	if (!t->order.segmented)
+		return NULL;
+	return json_pack("{s:s, s:o, s:o, s:o}", "name", segment_names[t->order.segment], "base",
+			 hex(t->segment.base), "limit", hex(t->segment.limit), "offset",
+			 hex(t->order.address));
+}
+
+static const char *outcome_name(const struct translation *t)
+{
+	switch (t->segment_outcome) {
+	case SEGMENT_GP_FAULT:
+		return "general-protection";
+	case SEGMENT_STACK_FAULT:
+		return "stack-fault";
+	case SEGMENT_DONE:
+		break;
+	}
+	return outcome_names[t->outcome];
+}
+
 json_t *translate_json(const struct translation *t)
 {
 	const struct translate_order *order = &t->order;
 
-	return json_pack("{s:o, s:s*, s:o, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
-			 "address", hex(order->linear), "view", view_name(t), "cpu",
-			 number(order->cpu), "access", translate_kind_names[order->access.kind],
-			 "user", order->access.by == PTWALK_BY_USER, "paging",
-			 paging_names[t->paging], "outcome", outcome_names[t->outcome],
-			 "second-step", t->host_paging, "steps", steps_json(t), "page",
-			 page_json(t), "fault", fault_json(t), "cost", cost_json(t), "map",
-			 map_json(t));
+	return json_pack(
+		"{s:o, s:o*, s:s*, s:o, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}",
+		"address", hex(t->linear), "segment", segment_json(t), "view", view_name(t), "cpu",
+		number(order->cpu), "access", translate_kind_names[order->access.kind], "user",
+		order->access.by == PTWALK_BY_USER, "paging", paging_names[t->paging], "outcome",
+		outcome_name(t), "second-step", t->host_paging, "steps", steps_json(t), "page",
+		page_json(t), "fault", fault_json(t), "cost", cost_json(t), "map", map_json(t));
 }

@@ -17,7 +17,10 @@ json_t *translate_json(const struct translation *t);
 #define TRANSLATE_NR_KINDS 3
 extern const char *const translate_kind_names[TRANSLATE_NR_KINDS];
 
-/* "0x..." or decimal, and nothing beside it; up to 64 bits. -EINVAL. */
-int translate_parse_address(const char *text, u64 *address);
+/*
+ * "0x..." or decimal, up to 64 bits, behind the name of a segment and a colon or not: "gs:0x10".
+ * Sets what of @order is about that. -EINVAL.
+ */
+int translate_parse_address(const char *text, struct translate_order *order);
 
 #endif
