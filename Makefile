@@ -150,17 +150,12 @@ test-programs:
 	$(Q)$(MAKE) WERROR=1 VARIANT=asan all unit
 	$(Q)$(MAKE) WERROR=1 VARIANT=fuzz CC=clang fuzzers
 
-# KVM's walker where KVM has every kind of paging: PVM has long mode alone.
-PTWALK_KVM    := build/release/tests/test_ptwalk_kvm
-PTWALK_IN_LAB := tools/quire-lab --host amd-npt --timeout 500 --file $(PTWALK_KVM) -- \
-	env CMOCKA_MESSAGE_OUTPUT=TAP $(PTWALK_KVM)
-
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
 	$(Q)tests/run --limit 1400 --beside "tests/lab.sh amd-npt" \
 		--beside "tests/guests-in-lab.sh amd-npt" \
-		--beside "$(PTWALK_IN_LAB)" \
+		--beside "tests/ptwalk-in-lab.sh amd-npt" \
 		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/translate.sh tests/micro.sh \
 		tests/mmu.sh tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/migrate.sh tests/plan.sh \
