@@ -450,6 +450,19 @@ if [ -x "$PROXY" ]; then
 	proxy_ends
 	away b
 
+	# each of several connections is late by an amount of its own, which changes all the time
+	for way in "--streams 3" "--streams 3 --postcopy" "--streams 2 --hybrid"; do
+		guest a 32M "$EDGE size=24M time=3600"
+		receiver b "$unix"
+		proxy --reorder 12
+		# shellcheck disable=SC2086 # options
+		moved a "$through" --copy $way && gone a && checked b 6144
+		report "connections that overtake each other, $way" b $?
+		figures
+		proxy_ends
+		away a b
+	done
+
 	guest a 32M "$EDGE size=24M time=3600 random=100"
 	receiver b "$unix"
 	proxy --rate 6000000

@@ -2,12 +2,13 @@
 /*
  * A bad network between two addresses, for tests of what goes through connections:
  *
- *	proxy LISTEN CONNECT [--rate BYTES/S] [--delay MS] [--cut-after BYTES]
- *	      [--stall-after BYTES] [--flip-after BYTES]
+ *	proxy LISTEN CONNECT [--rate BYTES/S] [--delay MS] [--reorder MS]
+ *	      [--cut-after BYTES] [--stall-after BYTES] [--flip-after BYTES]
  *
  * An address is tcp:HOST:PORT or unix:PATH. Each connection to LISTEN gets one to CONNECT, both
  * ways with all their bytes. The options are for what goes from LISTEN to CONNECT, all connections
- * counted together: no more than so many bytes a second; each byte later by so much; all
+ * counted together: no more than so many bytes a second; each byte later by so much; each later by
+ * at most so much, as drawn, so that connections overtake each other; all
  * connections cut after so many bytes, once; nothing more passed on after so many; the lowest bit
  * of the byte after so many flipped. SIGUSR1 cuts all present connections, SIGUSR2 stalls both ways
  * or goes on, SIGTERM ends. "ready" is printed when LISTEN listens, and the count of bytes at the
@@ -62,7 +63,7 @@ struct link {
 
 static struct proxy {
 	const char *connect_to;
-	u64 rate, delay_ns, cut_after, stall_after, flip_after;
+	u64 rate, delay_ns, reorder_ns, cut_after, stall_after, flip_after;
 	u64 came, went; /* bytes from LISTEN, bytes to CONNECT */
 	u64 refilled_ns, allowance;
 	bool stalled;
@@ -204,6 +205,19 @@ static void cut_all(void)
 
 /* --- bytes --- */
 
+/* When bytes that have come now may go on, not before those that came earlier on their connection. */
+static u64 due(const struct pipe_end *way, u64 now)
+{
+	u64 at = now + proxy.delay_ns, before;
+
+	if (proxy.reorder_ns)
+		at += (u64)random() % proxy.reorder_ns;
+	if (!way->nr_batches)
+		return at;
+	before = way->batch[(way->first_batch + way->nr_batches - 1) % BATCHES].due_ns;
+	return at > before ? at : before;
+}
+
 /* Bytes came in at @at, @n of them; they are looked at before they can go on. */
 static void take_in(struct pipe_end *way, u8 *at, size_t n, u64 now)
 {
@@ -215,7 +229,7 @@ static void take_in(struct pipe_end *way, u8 *at, size_t n, u64 now)
 		proxy.came += n;
 	way->held += n;
 	way->batch[last].bytes = n;
-	way->batch[last].due_ns = way->forward ? now + proxy.delay_ns : now;
+	way->batch[last].due_ns = way->forward ? due(way, now) : now;
 	way->nr_batches++;
 }
 
@@ -400,6 +414,7 @@ static bool set_option(const char *name, const char *text)
 	} options[] = {
 		{"--rate", &proxy.rate, 1},
 		{"--delay", &proxy.delay_ns, MS},
+		{"--reorder", &proxy.reorder_ns, MS},
 		{"--cut-after", &proxy.cut_after, 1},
 		{"--stall-after", &proxy.stall_after, 1},
 		{"--flip-after", &proxy.flip_after, 1},
@@ -423,8 +438,9 @@ int main(int argc, char **argv)
 	for (int i = 3; good && i < argc; i += 2)
 		good = set_option(argv[i], argv[i + 1]);
 	if (!good) {
-		fprintf(stderr, "usage: proxy LISTEN CONNECT [--rate BYTES/S] [--delay MS] "
-				"[--cut-after BYTES] [--stall-after BYTES] [--flip-after BYTES]\n");
+		fprintf(stderr,
+			"usage: proxy LISTEN CONNECT [--rate BYTES/S] [--delay MS] [--reorder MS] "
+			"[--cut-after BYTES] [--stall-after BYTES] [--flip-after BYTES]\n");
 		return 2;
 	}
 	sigaction(SIGUSR1, &action, NULL);
