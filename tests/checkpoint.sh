@@ -192,7 +192,7 @@ check "the guest is still paused" \
 check "chain and copy have the same bytes" "$IMAGES" same "$WORK/chain" "$WORK/full"
 "$QUIRE" resume chain
 lines=$(($(wc -l <"$WORK/chain.out") + 5))
-wait_until eval "[ \$(wc -l <'$WORK/chain.out') -gt $lines ]" && has_checked chain
+wait_until eval "[ \$(wc -l <'$WORK/chain.out') -gt $lines ]" && wait_until has_checked chain
 report "the guest runs on" chain $?
 "$QUIRE" quit chain
 wait $pid
@@ -327,6 +327,8 @@ else
 	skip "a disk that is full" "no tmpfs can be mounted"
 fi
 check "a base" "$QUIRE" checkpoint disk "$WORK/file"
+lines=$(($(wc -l <"$WORK/disk.out") + 10))
+wait_until eval "[ \$(wc -l <'$WORK/disk.out') -gt $lines ]" # it has written more than that
 prlimit --pid $disk --fsize=1048576:unlimited
 expect "an increment larger than a file may be" 1 'File too large' \
 	"$QUIRE" checkpoint --incremental disk "$WORK/file"
@@ -334,7 +336,7 @@ prlimit --pid $disk --fsize=unlimited:unlimited
 check "nothing temporary is left" no_leftovers "$WORK/file"
 check "with room it goes on" "$QUIRE" checkpoint --incremental disk "$WORK/file"
 check "the chain is whole" "$IMAGES" verify "$WORK/file"
-check "the guest still has the right pages" has_checked disk
+check "the guest still has the right pages" wait_until has_checked disk
 "$QUIRE" quit disk
 wait $disk
 check "a restored one has them too" checks_well disk "$WORK/file"

@@ -7,7 +7,7 @@
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib.sh
 
-SLACK_MS=${SLACK_MS:-150}
+SLACK_MS=${SLACK_MS:-600}
 PORT=$((20000 + RANDOM % 10000))
 READER="job=access pattern=random write=0 random=100 cpus=2 status=20"
 WRITER="job=access pattern=random write=40 random=100 cpus=2 status=20"
