@@ -5,4 +5,4 @@
 cd "$(dirname "$0")/.." || exit 1
 kvm=build/release/tests/test_ptwalk_kvm cpu=build/release/tests/test_ptwalk_cpu
 exec tools/quire-lab --host "$1" --timeout 900 --file $kvm --file $cpu \
-	-- sh -c "CMOCKA_MESSAGE_OUTPUT=TAP $kvm && CMOCKA_MESSAGE_OUTPUT=TAP $cpu"
+	-- sh -c "export CMOCKA_MESSAGE_OUTPUT=TAP; $kvm; status=\$?; $cpu && exit \$status"

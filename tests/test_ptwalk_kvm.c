@@ -189,6 +189,10 @@ static bool set_registers(struct machine *m, enum ptwalk_paging paging, u64 *pdp
 	regs.rflags = mode->rflags;
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_SET_REGS, &regs), 0);
 	ret = kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s);
+	if (ret && s.cr4 & PTWALK_CR4_SMAP) { /* this processor has no SMAP */
+		s.cr4 = mode->cr4 &= ~PTWALK_CR4_SMAP;
+		ret = kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s);
+	}
 	if (ret && paging == PTWALK_5_LEVEL)
 		return false;
 	assert_int_equal(ret, 0);
