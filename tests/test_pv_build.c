@@ -489,7 +489,7 @@ static void says_processors(void **state)
 {
 	(void)state;
 	expect_cmdline("", 0, "");
-	expect_cmdline("", 1, "nr_cpus=1 ");
+	expect_cmdline("", 2, "nr_cpus=2 ");
 	expect_cmdline(" a  b ", 16, "nr_cpus=16  a  b ");
 	expect_cmdline("a -- b", 2, "nr_cpus=2 a -- b");
 	expect_cmdline("nr_cpus=3", 2, "nr_cpus=3");
@@ -502,12 +502,24 @@ static void says_processors(void **state)
 	expect_cmdline("-- maxcpus=3", 2, "nr_cpus=2 -- maxcpus=3");
 }
 
+/* With one processor Linux is told not to patch itself for it. */
+static void says_no_patching(void **state)
+{
+	(void)state;
+	expect_cmdline("", 1, "nr_cpus=1 noreplace-smp ");
+	expect_cmdline("quiet", 1, "nr_cpus=1 noreplace-smp quiet");
+	expect_cmdline("nr_cpus=1", 1, "noreplace-smp nr_cpus=1");
+	expect_cmdline("noreplace-smp a", 1, "nr_cpus=1 noreplace-smp a");
+	expect_cmdline("a noreplace_smp", 1, "nr_cpus=1 a noreplace_smp");
+	expect_cmdline("-- noreplace-smp", 1, "nr_cpus=1 noreplace-smp -- noreplace-smp");
+}
+
 static void turns_serial_consoles(void **state)
 {
 	(void)state;
 	expect_cmdline("console=ttyS0", 0, "console=hvc0");
 	expect_cmdline(" quiet console=ttyS0,115200n8  a", 0, " quiet console=hvc0  a");
-	expect_cmdline("console=ttyS0 console=ttyS0", 1, "nr_cpus=1 console=hvc0 console=hvc0");
+	expect_cmdline("console=ttyS0 console=ttyS0", 2, "nr_cpus=2 console=hvc0 console=hvc0");
 	expect_cmdline("console=hvc0 console=tty0", 0, "console=hvc0 console=tty0");
 	expect_cmdline("console=ttyS01 console=ttyS1", 0, "console=ttyS01 console=ttyS1");
 	expect_cmdline("xconsole=ttyS0", 0, "xconsole=ttyS0");
@@ -577,6 +589,7 @@ int main(void)
 		cmocka_unit_test(too_much_for_any_memory),
 		cmocka_unit_test(addresses_that_end),
 		cmocka_unit_test(says_processors),
+		cmocka_unit_test(says_no_patching),
 		cmocka_unit_test(turns_serial_consoles),
 		cmocka_unit_test(long_command_lines),
 		cmocka_unit_test(only_linux_is_told),

@@ -38,14 +38,15 @@ static bool is_serial_console(const char *at, size_t n)
 	return n >= len && is_named(at, SERIAL) && (n == len || at[len] == ',');
 }
 
-static bool says_cpus(const char *at)
+/* Whether one of the kernel's words begins with @name. */
+static bool says(const char *at, const char *name)
 {
 	while (*at) {
 		size_t n = word_length(at);
 
 		if (n == 2 && !strncmp(at, "--", 2))
 			return false;
-		if (is_named(at, "nr_cpus=") || is_named(at, "maxcpus="))
+		if (is_named(at, name))
 			return true;
 		at += n;
 		at += strspn(at, BLANKS);
@@ -53,17 +54,24 @@ static bool says_cpus(const char *at)
 	return false;
 }
 
+/* What comes first. Returns how long it is. */
+static size_t put_front(char line[MAX_GUEST_CMDLINE], const char *append, unsigned int nr_cpus)
+{
+	size_t n = 0;
+
+	if (nr_cpus && !says(append, "nr_cpus=") && !says(append, "maxcpus="))
+		n = (size_t)snprintf(line, MAX_GUEST_CMDLINE, "nr_cpus=%u ", nr_cpus);
+	if (nr_cpus == 1 && !says(append, "noreplace_smp"))
+		n += (size_t)snprintf(line + n, MAX_GUEST_CMDLINE - n, "noreplace-smp ");
+	return n + strlen(append) < MAX_GUEST_CMDLINE ? n : 0;
+}
+
 void pv_cmdline(char line[MAX_GUEST_CMDLINE], const char *append, unsigned int nr_cpus)
 {
-	size_t to = 0;
+	size_t to = put_front(line, append, nr_cpus);
 	bool ours = true; /* the kernel's words */
 
 	ASSERT(strlen(append) < MAX_GUEST_CMDLINE);
-	if (nr_cpus && !says_cpus(append)) {
-		to = (size_t)snprintf(line, MAX_GUEST_CMDLINE, "nr_cpus=%u ", nr_cpus);
-		if (to + strlen(append) >= MAX_GUEST_CMDLINE)
-			to = 0;
-	}
 	/* what is put in place of a word is shorter than it */
 	while (*append) {
 		size_t blanks = strspn(append, BLANKS), n = word_length(append + blanks), put = n;

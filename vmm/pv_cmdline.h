@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The command line that Linux gets as a Xen PV guest. What the user wrote is meant for the machine
- * as it is with KVM's paging; two words make it fit:
+ * as it is with KVM's paging; three words make it fit:
  *
  *   nr_cpus=N       comes first, unless there is nr_cpus= or maxcpus= already: otherwise the kernel
  *                   asks for each of the 8192 processors that it was built for
+ *   noreplace-smp   likewise, with one processor: else the kernel takes the lock prefixes out of
+ *                   its instructions, four hypercalls for each of 8000, half of the traps of a boot
  *   console=ttyS0   with or without a speed, becomes console=hvc0: the serial port has no interrupt
  *                   that such a kernel could ask for, so that no process can use it, and the
  *                   kernel's messages go to hvc0 in any case
