@@ -76,7 +76,8 @@ said_once() # WORDS
 	[ "$(grep -c "$1" "$WORK/serial")" = 1 ]
 }
 check "the kernel's words come once" said_once "Run /init as init process"
-check "it was told of its processors and console" said_once 'Command line: nr_cpus=1 noreplace-smp console=hvc0[[:space:]]*$'
+check "it was told of its processors and console" \
+	said_once 'Command line: nr_cpus=1 noreplace-smp console=hvc0[[:space:]]*$'
 plausible='.mode == "shadow" and .traps.UD > 10000 and .traps.PF > 100 and .traps.GP > 100
 	and .traps.UD >= .syscalls and .traps.PF >= ([."shadow-faults"[]] | add)
 	and ."shadow-faults".fill > 100 and ."shadow-faults".guest > 0

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Where a guest's address leads, a linear one or an offset in a segment: every entry of the guest's own tables on the way, for each
- * of them the second step (mm/nested.h), and what a TLB miss there costs at most.
+ * Where a guest's address leads, a linear one or an offset in a segment: every entry of the guest's
+ * own tables on the way, for each of them the second step (mm/nested.h), and what a TLB miss there
+ * costs at most.
  *
  * The vCPUs stand still for it. Nothing of the guest changes: no accessed bit is set, and no page
  * is brought in, neither the tables nor what they lead to.

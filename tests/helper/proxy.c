@@ -205,7 +205,7 @@ static void cut_all(void)
 
 /* --- bytes --- */
 
-/* When bytes that have come now may go on, not before those that came earlier on their connection. */
+/* When bytes that have come now may go on: not before those that their connection has already. */
 static u64 due(const struct pipe_end *way, u64 now)
 {
 	u64 at = now + proxy.delay_ns, before;
