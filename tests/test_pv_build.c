@@ -489,27 +489,27 @@ static void says_processors(void **state)
 {
 	(void)state;
 	expect_cmdline("", 0, "");
-	expect_cmdline("", 2, "nr_cpus=2 ");
-	expect_cmdline(" a  b ", 16, "nr_cpus=16  a  b ");
-	expect_cmdline("a -- b", 2, "nr_cpus=2 a -- b");
-	expect_cmdline("nr_cpus=3", 2, "nr_cpus=3");
-	expect_cmdline("quiet nr-cpus=3 a", 2, "quiet nr-cpus=3 a");
-	expect_cmdline("quiet\tmaxcpus=1", 2, "quiet\tmaxcpus=1");
+	expect_cmdline("", 2, "nr_cpus=2 noreplace-smp ");
+	expect_cmdline(" a  b ", 16, "nr_cpus=16 noreplace-smp  a  b ");
+	expect_cmdline("a -- b", 2, "nr_cpus=2 noreplace-smp a -- b");
+	expect_cmdline("nr_cpus=3", 2, "noreplace-smp nr_cpus=3");
+	expect_cmdline("quiet nr-cpus=3 a", 2, "noreplace-smp quiet nr-cpus=3 a");
+	expect_cmdline("quiet\tmaxcpus=1", 2, "noreplace-smp quiet\tmaxcpus=1");
 	/* that is not what they say */
-	expect_cmdline("nr_cpus", 2, "nr_cpus=2 nr_cpus");
-	expect_cmdline("xnr_cpus=3", 2, "nr_cpus=2 xnr_cpus=3");
-	expect_cmdline("a=\" nr_cpus=3\"", 2, "nr_cpus=2 a=\" nr_cpus=3\"");
-	expect_cmdline("-- maxcpus=3", 2, "nr_cpus=2 -- maxcpus=3");
+	expect_cmdline("nr_cpus", 2, "nr_cpus=2 noreplace-smp nr_cpus");
+	expect_cmdline("xnr_cpus=3", 2, "nr_cpus=2 noreplace-smp xnr_cpus=3");
+	expect_cmdline("a=\" nr_cpus=3\"", 2, "nr_cpus=2 noreplace-smp a=\" nr_cpus=3\"");
+	expect_cmdline("-- maxcpus=3", 2, "nr_cpus=2 noreplace-smp -- maxcpus=3");
 }
 
-/* With one processor Linux is told not to patch itself for it. */
+/* Linux is told not to patch itself for one processor, nor back for more. */
 static void says_no_patching(void **state)
 {
 	(void)state;
 	expect_cmdline("", 1, "nr_cpus=1 noreplace-smp ");
 	expect_cmdline("quiet", 1, "nr_cpus=1 noreplace-smp quiet");
 	expect_cmdline("nr_cpus=1", 1, "noreplace-smp nr_cpus=1");
-	expect_cmdline("noreplace-smp a", 1, "nr_cpus=1 noreplace-smp a");
+	expect_cmdline("noreplace-smp a", 4, "nr_cpus=4 noreplace-smp a");
 	expect_cmdline("a noreplace_smp", 1, "nr_cpus=1 a noreplace_smp");
 	expect_cmdline("-- noreplace-smp", 1, "nr_cpus=1 noreplace-smp -- noreplace-smp");
 }
@@ -519,7 +519,8 @@ static void turns_serial_consoles(void **state)
 	(void)state;
 	expect_cmdline("console=ttyS0", 0, "console=hvc0");
 	expect_cmdline(" quiet console=ttyS0,115200n8  a", 0, " quiet console=hvc0  a");
-	expect_cmdline("console=ttyS0 console=ttyS0", 2, "nr_cpus=2 console=hvc0 console=hvc0");
+	expect_cmdline("console=ttyS0 console=ttyS0", 2,
+		       "nr_cpus=2 noreplace-smp console=hvc0 console=hvc0");
 	expect_cmdline("console=hvc0 console=tty0", 0, "console=hvc0 console=tty0");
 	expect_cmdline("console=ttyS01 console=ttyS1", 0, "console=ttyS01 console=ttyS1");
 	expect_cmdline("xconsole=ttyS0", 0, "xconsole=ttyS0");
@@ -533,19 +534,22 @@ static void turns_serial_consoles(void **state)
 /* Whatever the length, nothing of the user's is lost; what is added may be. */
 static void long_command_lines(void **state)
 {
+	static const char front[] = "nr_cpus=9 noreplace-smp ";
+	const size_t more = strlen(front);
 	char append[MAX_GUEST_CMDLINE], line[MAX_GUEST_CMDLINE];
 
 	(void)state;
 	for (size_t len = MAX_GUEST_CMDLINE - 30; len < MAX_GUEST_CMDLINE; len++) {
-		bool fits = len + strlen("nr_cpus=9 ") < MAX_GUEST_CMDLINE;
+		bool fits = len + more < MAX_GUEST_CMDLINE;
 
 		memset(append, 'a', len);
 		append[len] = '\0';
 		memcpy(append, "console=ttyS0 ", 14);
 		pv_cmdline(line, append, 9);
-		assert_int_equal(strlen(line), len - 1 + (fits ? 10 : 0));
-		assert_int_equal(!strncmp(line, "nr_cpus=9 console=hvc0 a", 24), fits);
-		assert_string_equal(line + (fits ? 10 : 0) + 13, append + 14);
+		assert_int_equal(strlen(line), len - 1 + (fits ? more : 0));
+		assert_int_equal(!strncmp(line, front, more), fits);
+		assert_memory_equal(line + (fits ? more : 0), "console=hvc0 a", 14);
+		assert_string_equal(line + (fits ? more : 0) + 13, append + 14);
 	}
 }
 
@@ -554,7 +558,8 @@ static void only_linux_is_told(void **state)
 {
 	struct extras extras = {
 		.append = "console=ttyS0", .paging = BOOT_PAGING_SHADOW, .nr_cpus = 4};
-	static const char *const expected[] = {"console=ttyS0", "nr_cpus=4 console=hvc0"};
+	static const char *const expected[] = {"console=ttyS0",
+					       "nr_cpus=4 noreplace-smp console=hvc0"};
 
 	(void)state;
 	for (int is_linux = 0; is_linux < 2; is_linux++) {

@@ -61,7 +61,7 @@ static size_t put_front(char line[MAX_GUEST_CMDLINE], const char *append, unsign
 
 	if (nr_cpus && !says(append, "nr_cpus=") && !says(append, "maxcpus="))
 		n = (size_t)snprintf(line, MAX_GUEST_CMDLINE, "nr_cpus=%u ", nr_cpus);
-	if (nr_cpus == 1 && !says(append, "noreplace_smp"))
+	if (nr_cpus && !says(append, "noreplace_smp"))
 		n += (size_t)snprintf(line + n, MAX_GUEST_CMDLINE - n, "noreplace-smp ");
 	return n + strlen(append) < MAX_GUEST_CMDLINE ? n : 0;
 }

@@ -5,8 +5,9 @@
  *
  *   nr_cpus=N       comes first, unless there is nr_cpus= or maxcpus= already: otherwise the kernel
  *                   asks for each of the 8192 processors that it was built for
- *   noreplace-smp   likewise, with one processor: else the kernel takes the lock prefixes out of
- *                   its instructions, four hypercalls for each of 8000, half of the traps of a boot
+ *   noreplace-smp   likewise: else the kernel takes the lock prefixes out of its instructions as
+ *                   long as it has one processor, and puts them back for a second; four hypercalls
+ *                   for each of 8000, each time: more than half of the traps of a boot
  *   console=ttyS0   with or without a speed, becomes console=hvc0: the serial port has no interrupt
  *                   that such a kernel could ask for, so that no process can use it, and the
  *                   kernel's messages go to hvc0 in any case
