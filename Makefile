@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # quire: `make help` lists the targets. Objects go to build/$(VARIANT); V=1 shows the commands.
 
-# As many jobs as there are processors, unless somebody said how many.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+# As many jobs as there are processors, unless somebody says how many on the command line.
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
@@ -166,8 +166,9 @@ check: ## install what is missing, build, and pass the tests
 check-lab: ## run the guests in all four emulated hosts
 	$(Q)tools/install-deps build lab
 	$(Q)$(MAKE) all guests
-	$(Q)tests/run --limit 1800 tests/lab.sh $(patsubst %,"tests/guests-in-lab.sh %", \
-		amd-npt amd-shadow intel-ept intel-shadow)
+	$(Q)$(MAKE) unit
+	$(Q)tests/run --limit 1800 tests/lab.sh $(foreach host,amd-npt amd-shadow intel-ept intel-shadow, \
+		"tests/ptwalk-in-lab.sh $(host)" "tests/guests-in-lab.sh $(host)")
 
 bench: ## print ratios against the peers
 	$(Q)tools/install-deps build lab report
