@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "mm/ptwalk.h"
+#include "tests/ptwalk_flat.h"
 #include "vmm/kvm.h"
 
 #define RAM_SIZE ((u64)(2 * MiB)) /* a large page at 0 is all of it */
@@ -330,22 +330,6 @@ static struct outcome by_processor(struct machine *m, const struct ptwalk_access
 
 static u8 before[RAM_SIZE];
 
-static bool copy_read(void *opaque, gpa_t at, u32 size, u64 *entry)
-{
-	*entry = 0;
-	if (!range_fits(at.v, size, RAM_SIZE))
-		return false;
-	memcpy(entry, (u8 *)opaque + at.v, size);
-	return true;
-}
-
-static bool copy_cmpxchg(void *opaque, gpa_t at, u32 size, u64 old, u64 new)
-{
-	(void)old; /* nobody else is here */
-	memcpy((u8 *)opaque + at.v, &new, size);
-	return true;
-}
-
 /*
  * The drawn entries here must be those there, but for accessed bits of entries on the way to a
  * fault, which a processor may set or not.
@@ -389,7 +373,8 @@ static void tell(const struct machine *m, const struct ptwalk_access *access, u6
 
 static void compare(struct machine *m, const struct ptwalk_access *access, u64 linear)
 {
-	const struct ptwalk_memory memory = {before, copy_read, copy_cmpxchg};
+	struct flat copy = {before, RAM_SIZE};
+	const struct ptwalk_memory memory = {&copy, flat_read, flat_cmpxchg};
 	struct ptwalk_result r;
 	struct outcome cpu;
 	bool fault, same;
@@ -431,7 +416,8 @@ static void make_world(struct machine *m)
 /* An address that leads to DATA, through whichever entries, or nowhere. */
 static u64 draw_linear(const struct machine *m, const struct ptwalk_access *access)
 {
-	const struct ptwalk_memory memory = {m->ram, copy_read, NULL};
+	struct flat ram = {m->ram, RAM_SIZE};
+	const struct ptwalk_memory memory = {&ram, flat_read, NULL};
 	u64 slot = FIRST_SLOT + (u64)random() % NR_SLOTS;
 	u64 linear = slot << 39 | (((u64)random() << 8 ^ (u64)random()) & 0x7fffffffff);
 	struct ptwalk_result r;

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "mm/ptwalk.h"
+#include "tests/ptwalk_flat.h"
 #include "vmm/kvm.h"
 
 #define PAGES	 16
@@ -35,25 +35,6 @@ struct machine {
 };
 
 static u8 before[RAM_SIZE];
-
-static bool ram_read(void *opaque, gpa_t at, u32 size, u64 *entry)
-{
-	*entry = 0;
-	if (!range_fits(at.v, size, RAM_SIZE))
-		return false;
-	memcpy(entry, (u8 *)opaque + at.v, size);
-	return true;
-}
-
-static bool ram_cmpxchg(void *opaque, gpa_t at, u32 size, u64 old, u64 new)
-{
-	u64 now;
-
-	if (!ram_read(opaque, at, size, &now) || now != old)
-		return false;
-	memcpy((u8 *)opaque + at.v, &new, size);
-	return true;
-}
 
 /* Of all that this host's KVM has: that vendor, and so many bits of guest-physical address. */
 static void set_cpuid(struct machine *m, bool amd, u8 maxphyaddr)
@@ -212,7 +193,8 @@ static u64 random_linear(enum ptwalk_paging paging)
 /* Both on the same memory, one after the other. */
 static void compare(struct machine *m, enum ptwalk_paging paging)
 {
-	const struct ptwalk_memory memory = {m->ram, ram_read, ram_cmpxchg};
+	struct flat ram = {m->ram, RAM_SIZE};
+	const struct ptwalk_memory memory = {&ram, flat_read, flat_cmpxchg};
 	const struct ptwalk_access reads = {PTWALK_READ, PTWALK_BY_SUPERVISOR};
 	u64 linear = random_linear(paging);
 	struct kvm_translation t = {.linear_address = linear};
