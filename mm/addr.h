@@ -39,4 +39,12 @@ static inline gpa_t gfn_gpa(gfn_t f)
 	return gpa(f.v << PAGE_SHIFT);
 }
 
+/* Whether a linear address of 64 bits is one where @bits of them are translated: 48, or 57. */
+static inline bool linear_is_canonical(u64 linear, u32 bits)
+{
+	u32 unused = 64 - bits;
+
+	return (u64)((s64)(linear << unused) >> unused) == linear;
+}
+
 #endif

@@ -261,13 +261,6 @@ static bool set_bits(struct walk *w)
 	return true;
 }
 
-static bool is_canonical(u64 linear, u32 linear_bits)
-{
-	u64 high = linear >> (linear_bits - 1);
-
-	return !high || high == bits(0, 64 - linear_bits);
-}
-
 static enum ptwalk_outcome walk_off(struct walk *w)
 {
 	w->r->at = gpa(w->linear);
@@ -293,7 +286,7 @@ enum ptwalk_outcome ptwalk(const struct ptwalk_mode *mode, const struct ptwalk_m
 	*r = (struct ptwalk_result){0};
 	if (paging == PTWALK_OFF)
 		return walk_off(&w);
-	if (is_long(&w) && !is_canonical(linear, w.layout->linear_bits))
+	if (is_long(&w) && !linear_is_canonical(linear, w.layout->linear_bits))
 		return PTWALK_NOT_CANONICAL;
 	for (u32 i = 0; i < PTWALK_TRIES; i++) {
 		enum ptwalk_outcome outcome = descend(&w);

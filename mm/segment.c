@@ -4,20 +4,13 @@
 
 #define TOP ((u64)UINT32_MAX)
 
-static bool is_canonical(u64 linear, u8 bits)
-{
-	u8 unused = (u8)(64 - bits);
-
-	return (u64)((s64)(linear << unused) >> unused) == linear;
-}
-
 /* All of it; it may not wrap around the end of the address space. */
 static bool fits_64_bit(const struct segment_access *access, u64 linear)
 {
 	u64 last = linear + access->size - 1;
 
-	return last >= linear && is_canonical(linear, access->linear_bits) &&
-	       is_canonical(last, access->linear_bits);
+	return last >= linear && linear_is_canonical(linear, access->linear_bits) &&
+	       linear_is_canonical(last, access->linear_bits);
 }
 
 static bool type_allows(const struct segment *segment, enum ptwalk_kind kind)

@@ -218,6 +218,11 @@ static int ask(const char *guest, json_t *args, bool json, struct err *err)
 	return 0;
 }
 
+static const char *kind_name(bool write, bool fetch)
+{
+	return translate_kind_names[write ? PTWALK_WRITE : fetch ? PTWALK_FETCH : PTWALK_READ];
+}
+
 int cmd_translate(int argc, char **argv)
 {
 	bool write = false, fetch = false, user = false, json = false;
@@ -251,11 +256,7 @@ int cmd_translate(int argc, char **argv)
 	if (ret)
 		return cmd_usage_error(&err);
 	args = json_pack("{s:s, s:I, s:s, s:b}", "address", argv[2], "cpu", (json_int_t)cpu,
-			 "access",
-			 translate_kind_names[write   ? PTWALK_WRITE
-					      : fetch ? PTWALK_FETCH
-						      : PTWALK_READ],
-			 "user", user);
+			 "access", kind_name(write, fetch), "user", user);
 	ret = ask(argv[1], args, json, &err);
 	json_decref(args);
 	return cmd_finish_output(ret ? cmd_error(&err) : CMD_OK);

@@ -11,7 +11,7 @@
 #include "vmm/pv.h"
 #include "vmm/xen.h"
 
-#define PV_CANONICAL(linear) ((u64)((s64)((linear) << 16) >> 16) == (linear))
+#define PV_CANONICAL(linear) linear_is_canonical(linear, 48)
 
 /* Of a page-table entry: where it leads; no bit of that is reserved. */
 #define PV_MAXPHYADDR	 52
