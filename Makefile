@@ -32,8 +32,8 @@ CFLAGS_fuzz := $(SANITIZE) -fsanitize=fuzzer-no-link
 LIBS    := -l:libuv_a.a -l:libjansson.a -l:liblz4.a -l:libzstd.a -l:libz.a -l:libxxhash.a \
            -l:liburing.a -ldl -lm
 
-MM      := $(patsubst mm/%.c,%,$(wildcard mm/*.c))
-VMM     := $(patsubst vmm/%.c,%,$(filter-out vmm/main.c,$(wildcard vmm/*.c)))
+MM      := $(patsubst mm/%.c,%,$(shell find mm -name '*.c'))
+VMM     := $(patsubst vmm/%.c,%,$(filter-out vmm/cli/main.c,$(shell find vmm -name '*.c')))
 
 MM_OBJ  := $(MM:%=$(B)/mm/%.o)
 VMM_OBJ := $(VMM:%=$(B)/vmm/%.o)
@@ -44,7 +44,7 @@ $(B)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/quire: $(B)/vmm/main.o $(B)/libquire-vmm.a $(B)/libquire-mm.a
+$(B)/quire: $(B)/vmm/cli/main.o $(B)/libquire-vmm.a $(B)/libquire-mm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 
@@ -61,8 +61,8 @@ $(B)/quire-top: $(B)/tools/quire-top.o $(call TOOL_OBJ,top) $(B)/libquire-mm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) -lncursesw -ltinfo
 
-# It runs only where there is AVX2 (mm/sum.c).
-$(B)/mm/sum_avx2.o: ALL_CFLAGS += -mavx2
+# It runs only where there is AVX2 (mm/codec/sum.c).
+$(B)/mm/codec/sum_avx2.o: ALL_CFLAGS += -mavx2
 # mm/ deals in sizes: there a silent narrowing is an error.
 $(B)/mm/%.o: WARN += -Wconversion
 $(B)/%.o: %.c

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/pv_tables.h"
+#include "vmm/boot/pv_tables.h"
 
 #define USER_TABLES 0x24
 #define LEAF	    (PTWALK_PRESENT | PTWALK_WRITABLE | PTWALK_ACCESSED | PTWALK_DIRTY)

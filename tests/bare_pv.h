@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A Xen PV guest without KVM, for tests and fuzzers: all of the VMM's part (vmm/pv.h) is there, and
- * processors that do what those of a host would. They run the monitor's ways out, instruction by
- * instruction; then they walk the tables that CR3 leads to, and come back by a vector of the
+ * A Xen PV guest without KVM, for tests and fuzzers: all of the VMM's part (vmm/pv/pv.h) is there,
+ * and processors that do what those of a host would. They run the monitor's ways out, instruction
+ * by instruction; then they walk the tables that CR3 leads to, and come back by a vector of the
  * monitor, with its frame and the registers. What the guest's code does is up to the caller.
  *
  * Tables are read through a KVM that has a copy of every entry it once saw present, and looks again
@@ -13,7 +13,7 @@
 #ifndef QUIRE_TESTS_BARE_PV_H
 #define QUIRE_TESTS_BARE_PV_H
 
-#include "vmm/pv_impl.h"
+#include "vmm/pv/impl.h"
 
 #define BARE_CPUS   2u
 #define BARE_SIZE   (16 * MiB)

@@ -6,7 +6,7 @@
 #ifndef QUIRE_TESTS_BATCH_FIXTURE_H
 #define QUIRE_TESTS_BATCH_FIXTURE_H
 
-#include "mm/batch.h"
+#include "mm/wire/batch.h"
 
 /* A page at the receiver. */
 struct held {

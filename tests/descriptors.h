@@ -5,7 +5,7 @@
 
 #include "tests/test.h"
 
-#include "mm/base.h"
+#include "mm/base/base.h"
 
 /*
  * How many the process has, and the same few more each time: to be compared with what it was

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A machine without a guest: the functions of vmm/machine.h on top of a few variables, for tests of
- * what lies above them. It keeps the contract that matters to clients: which state an order leads
- * to, which event it raises, and that orders fail once the machine has ended.
+ * A machine without a guest: the functions of vmm/machine/machine.h on top of a few variables, for
+ * tests of what lies above them. It keeps the contract that matters to clients: which state an
+ * order leads to, which event it raises, and that orders fail once the machine has ended.
  *
  * These are definitions: one file of a program includes this, and the linker then has no reason to
  * take the real machine out of the library.
@@ -14,12 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/checkpoint.h"
-#include "vmm/machine.h"
-#include "vmm/migrate.h"
-#include "vmm/mmu_stats.h"
-#include "vmm/planning.h"
-#include "vmm/translate.h"
+#include "vmm/checkpoint/checkpoint.h"
+#include "vmm/machine/machine.h"
+#include "vmm/migrate/migrate.h"
+#include "vmm/pv/mmu_stats.h"
+#include "vmm/migrate/plan_thread.h"
+#include "vmm/inspect/translate.h"
 
 struct machine {
 	enum machine_state state;

@@ -6,7 +6,7 @@
 #ifndef QUIRE_TESTS_IMAGE_FIXTURE_H
 #define QUIRE_TESTS_IMAGE_FIXTURE_H
 
-#include "mm/image.h"
+#include "mm/image/image.h"
 
 /* Three regions and a bit. */
 #define IMAGE_TEST_PAGES 800

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 
 static char dir[] = "/tmp/test_incoming.XXXXXX";
 static char address[64], key_path[64];

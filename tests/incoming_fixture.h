@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A destination (vmm/incoming.h) in a directory of its own, and a source that says whatever a test
- * wants. Whatever fails here fails the test that runs.
+ * A destination (vmm/migrate/incoming.h) in a directory of its own, and a source that says whatever
+ * a test wants. Whatever fails here fails the test that runs.
  */
 #ifndef QUIRE_TESTS_INCOMING_FIXTURE_H
 #define QUIRE_TESTS_INCOMING_FIXTURE_H
 
 #include "tests/test.h"
 
-#include "mm/wire.h"
-#include "vmm/incoming.h"
-#include "vmm/migrate_format.h"
+#include "mm/wire/wire.h"
+#include "vmm/migrate/incoming.h"
+#include "vmm/migrate/format.h"
 
 /* ms: what is to happen at once may take so long on a busy host. */
 #define PATIENCE 20000

@@ -10,7 +10,7 @@
 #include <asm/bootparam.h>
 #include <elf.h>
 
-#include "mm/base.h"
+#include "mm/base/base.h"
 
 /* A file's bytes, to be freed by image_free(). */
 struct image {

@@ -8,7 +8,7 @@
 #define QUIRE_TESTS_LOADING_H
 
 #include "tests/kernel_image.h"
-#include "vmm/load.h"
+#include "vmm/boot/load.h"
 
 /* What may go with a kernel; all of it may be absent. */
 struct extras {

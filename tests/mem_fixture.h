@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "mm/mem.h"
-#include "mm/space.h"
+#include "mm/engine/mem.h"
+#include "mm/space/space.h"
 
 #define SIZE	 (64 * MiB)
 #define NR_PAGES ((u32)(SIZE >> PAGE_SHIFT))

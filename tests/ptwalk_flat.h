@@ -3,7 +3,7 @@
 #ifndef QUIRE_TESTS_PTWALK_FLAT_H
 #define QUIRE_TESTS_PTWALK_FLAT_H
 
-#include "mm/ptwalk.h"
+#include "mm/x86/ptwalk.h"
 
 struct flat {
 	u8 *bytes;

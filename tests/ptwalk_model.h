@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A second, naive model of x86 paging to compare mm/ptwalk.h with, and the little guest memory that
- * both walk. It is written from the manuals alone: all entries that an address could lead through
- * are collected first, whatever is in them; then each condition is looked at by itself.
+ * A second, naive model of x86 paging to compare mm/x86/ptwalk.h with, and the little guest memory
+ * that both walk. It is written from the manuals alone: all entries that an address could lead
+ * through are collected first, whatever is in them; then each condition is looked at by itself.
  */
 #ifndef QUIRE_TESTS_PTWALK_MODEL_H
 #define QUIRE_TESTS_PTWALK_MODEL_H
 
-#include "mm/ptwalk.h"
+#include "mm/x86/ptwalk.h"
 
 #define RAM_SIZE (64 * PAGE_SIZE)
 #define BIT(n)	 ((u64)1 << (n))

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A look at a Xen PV guest that was built, through its own page tables (mm/ptwalk.h) and by the
+ * A look at a Xen PV guest that was built, through its own page tables (mm/x86/ptwalk.h) and by the
  * byte offsets of Xen's public headers: nothing here uses those headers or the builder.
  */
 #ifndef QUIRE_TESTS_PV_GUEST_H
 #define QUIRE_TESTS_PV_GUEST_H
 
-#include "mm/ptwalk.h"
+#include "mm/x86/ptwalk.h"
 #include "tests/loading.h"
 
 /* struct start_info: byte offsets */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "tests/fake_machine.h"
-#include "vmm/qmp.h"
+#include "vmm/control/qmp.h"
 #include "vmm/version.h"
 
 #define PACKAGE "\"package\": \"quire-" QUIRE_VERSION "\""

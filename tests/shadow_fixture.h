@@ -9,7 +9,7 @@
 #ifndef QUIRE_TESTS_SHADOW_FIXTURE_H
 #define QUIRE_TESTS_SHADOW_FIXTURE_H
 
-#include "mm/shadow.h"
+#include "mm/shadow/shadow.h"
 
 #define NR_FRAMES  1040u
 #define MAX_ARENA  160u

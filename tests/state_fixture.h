@@ -6,8 +6,8 @@
 #ifndef QUIRE_TESTS_STATE_FIXTURE_H
 #define QUIRE_TESTS_STATE_FIXTURE_H
 
-#include "vmm/pv_state.h"
-#include "vmm/state_format.h"
+#include "vmm/pv/state.h"
+#include "vmm/state/format.h"
 
 #define FIXTURE_MEMORY	 (64 * MiB)
 #define FIXTURE_WALL_NS	 1700000000123456789u

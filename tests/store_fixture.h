@@ -8,8 +8,8 @@
 
 #include <pthread.h>
 
-#include "mm/store.h"
-#include "mm/tier.h"
+#include "mm/store/store.h"
+#include "mm/swap/tier.h"
 
 #define PAGE_WORDS (PAGE_SIZE / sizeof(u64))
 

@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-#include "mm/swapfile.h"
+#include "mm/swap/swapfile.h"
 #include "tests/test.h"
 
 struct swap_object {

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/base.h"
-#include "vmm/acpi.h"
-#include "vmm/memmap.h"
-#include "vmm/vmgenid.h"
+#include "mm/base/base.h"
+#include "vmm/boot/acpi.h"
+#include "vmm/devices/memmap.h"
+#include "vmm/devices/vmgenid.h"
 
 static const unsigned int cpu_counts[] = {1, 2, 16, 63, 64, 255};
 

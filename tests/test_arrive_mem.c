@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/codec.h"
+#include "mm/codec/codec.h"
 #include "tests/mem_fixture.h"
 
 /* ---- What arrives ---- */

@@ -13,8 +13,8 @@
 #include <string.h>
 
 #include "guest/work/random.h"
-#include "mm/batch_format.h"
-#include "mm/clock.h"
+#include "mm/wire/batch_format.h"
+#include "mm/base/clock.h"
 #include "tests/batch_fixture.h"
 
 #define NR	      64u

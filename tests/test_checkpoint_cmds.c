@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/checkpoint_json.h"
-#include "vmm/opts.h"
+#include "vmm/control/checkpoint_json.h"
+#include "vmm/cli/opts.h"
 
 #define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "guest/work/random.h"
-#include "mm/codec.h"
+#include "mm/codec/codec.h"
 
 #define WORDS  (PAGE_SIZE / sizeof(u64))
 #define CANARY 0xa5

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The control socket of vmm/control.h with real sockets and a real loop, on a fake machine. Server
- * and clients share this thread: a client's request is answered while the test turns the loop.
+ * The control socket of vmm/control/control.h with real sockets and a real loop, on a fake machine.
+ * Server and clients share this thread: a client's request is answered while the test turns the
+ * loop.
  */
 #include "tests/test.h"
 
@@ -19,7 +20,7 @@
 #include <uv.h>
 
 #include "tests/fake_machine.h"
-#include "vmm/control.h"
+#include "vmm/control/control.h"
 
 #define NEGOTIATE "{\"execute\": \"qmp_capabilities\"}\n"
 #define QUERY	  "{\"execute\": \"query-name\"}\n"

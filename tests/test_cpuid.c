@@ -5,7 +5,7 @@
 #include <asm/kvm_para.h>
 #include <string.h>
 
-#include "vmm/cpuid.h"
+#include "vmm/kvm/cpuid.h"
 
 #define NR   5
 #define ROOM (NR + CPUID_EXTRA_ENTRIES)

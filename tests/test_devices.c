@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/acpi.h"
-#include "vmm/devices.h"
+#include "vmm/boot/acpi.h"
+#include "vmm/devices/devices.h"
 
 struct notes {
 	char out[256];

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "guest/work/random.h"
-#include "mm/entries.h"
+#include "mm/store/entries.h"
 
 #define NR 40000u
 

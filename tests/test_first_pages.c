@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/page.h"
-#include "mm/space.h"
+#include "mm/engine/page.h"
+#include "mm/space/space.h"
 #include "tests/vm_fixture.h"
-#include "vmm/first_pages.h"
-#include "vmm/kvm.h"
-#include "vmm/vcpu.h"
+#include "vmm/migrate/first_pages.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/vm/vcpu.h"
 
 #define MEMORY ((u64)64 * MiB)
 #define WORDS  (MEMORY / PAGE_SIZE / 64)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/hist.h"
+#include "mm/base/hist.h"
 
 #define NR 5000
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/image_format.h"
+#include "mm/image/format.h"
 #include "tests/image_fixture.h"
 
 #define NR 12

@@ -13,13 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/batch.h"
-#include "mm/wire_impl.h"
+#include "mm/wire/batch.h"
+#include "mm/wire/impl.h"
 #include "tests/descriptors.h"
 #include "tests/incoming_fixture.h"
 #include "tests/mem_fixture.h"
 #include "tests/state_fixture.h"
-#include "vmm/vm.h"
+#include "vmm/vm/vm.h"
 
 /* ---- Before anybody has come ---- */
 

@@ -11,15 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/batch.h"
-#include "mm/clock.h"
-#include "mm/engine.h"
-#include "mm/wire_impl.h"
+#include "mm/wire/batch.h"
+#include "mm/base/clock.h"
+#include "mm/engine/impl.h"
+#include "mm/wire/impl.h"
 #include "tests/incoming_fixture.h"
 #include "tests/mem_fixture.h"
 #include "tests/state_fixture.h"
-#include "vmm/migrate_talk.h"
-#include "vmm/vm.h"
+#include "vmm/migrate/talk.h"
+#include "vmm/vm/vm.h"
 
 /* A destination with memory, and its source, ready for pages. */
 struct half {

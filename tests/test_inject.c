@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "mm/inject.h"
+#include "mm/base/inject.h"
 
 static void test_unset(void **state)
 {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "tests/loading.h"
-#include "vmm/memmap.h"
+#include "vmm/devices/memmap.h"
 
 #define SIZE (16 * MiB)
 

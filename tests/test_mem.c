@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mm/inject.h"
+#include "mm/base/inject.h"
 #include "tests/mem_fixture.h"
 
 /* ---- One thread ---- */

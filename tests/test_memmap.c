@@ -2,7 +2,7 @@
 /* The address map against what it must say of each address, for guests of every shape. */
 #include "tests/test.h"
 
-#include "vmm/memmap.h"
+#include "vmm/devices/memmap.h"
 
 static const u64 sizes[] = {16 * MiB,	       18 * MiB, 3 * GiB - 2 * MiB, 3 * GiB,
 			    3 * GiB + 2 * MiB, 8 * GiB,	 1024 * GiB};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The memory engine as clients see it: the commands of vmm/qmp_cmds.h on a fake machine, the JSON,
- * what a person is shown of it, and the way of an event.
+ * The memory engine as clients see it: the commands of vmm/control/qmp_cmds.h on a fake machine,
+ * the JSON, what a person is shown of it, and the way of an event.
  */
 #include "tests/test.h"
 
@@ -12,10 +12,10 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/memory_events.h"
-#include "vmm/memory_json.h"
-#include "vmm/memory_view.h"
-#include "vmm/qmp.h"
+#include "vmm/machine/memory_events.h"
+#include "vmm/control/memory_json.h"
+#include "vmm/cli/memory_view.h"
+#include "vmm/control/qmp.h"
 
 #define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
 

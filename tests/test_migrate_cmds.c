@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/migrate_format.h"
+#include "vmm/migrate/format.h"
 
 #define DO(command)	    "{\"execute\": \"" command "\"}"
 #define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/migrate_json.h"
+#include "vmm/control/migrate_json.h"
 
 #define QUERY "{\"execute\": \"query-migrate\"}"
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* vmm/migrate_probe.h: how fast a line is, by lines that are as fast as the other side reads. */
+/*
+ * vmm/migrate/line_probe.h: how fast a line is, by lines that are as fast as the other side reads.
+ */
 #include "tests/wire_fixture.h"
 
 #include <errno.h>
@@ -7,9 +9,9 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
-#include "vmm/migrate_probe.h"
-#include "vmm/migrate_talk.h"
+#include "mm/base/clock.h"
+#include "vmm/migrate/line_probe.h"
+#include "vmm/migrate/talk.h"
 
 /* The other side: one that serves as it should, or one that reads slowly, or does not answer. */
 struct side {

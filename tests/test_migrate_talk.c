@@ -13,10 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
-#include "mm/codec.h"
+#include "mm/base/clock.h"
+#include "mm/codec/codec.h"
 #include "tests/wire_fixture.h"
-#include "vmm/migrate_talk.h"
+#include "vmm/migrate/talk.h"
 
 #define PIECE_WORDS 512u /* 32768 pages */
 

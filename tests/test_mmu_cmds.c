@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/mmu_json.h"
-#include "vmm/mmu_view.h"
-#include "vmm/pv_names.h"
+#include "vmm/control/mmu_json.h"
+#include "vmm/cli/mmu_view.h"
+#include "vmm/pv/names.h"
 
 #define QUERY "{\"execute\": \"x-quire-mmu\"}"
 #define CHECK "{\"execute\": \"x-quire-mmu\", \"arguments\": {\"check\": true}}"

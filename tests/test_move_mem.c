@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/codec.h"
+#include "mm/codec/codec.h"
 #include "tests/mem_fixture.h"
 
 #define WORDS (PAGE_SIZE / sizeof(u64))

@@ -21,13 +21,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
-#include "mm/thread.h"
+#include "mm/base/clock.h"
+#include "mm/base/thread.h"
 #include "tests/image_fixture.h"
 #include "tests/vm_fixture.h"
-#include "vmm/incoming.h"
-#include "vmm/migrate_talk.h"
-#include "vmm/outgoing.h"
+#include "vmm/migrate/incoming.h"
+#include "vmm/migrate/talk.h"
+#include "vmm/migrate/outgoing.h"
 
 #define MEMORY	   (64 * MiB)
 #define NR_CPUS	   2

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/nested.h"
+#include "vmm/inspect/nested.h"
 
 #define SIZE	 (4 * GiB) /* 1 GiB of it above the hole */
 #define NR_PAGES (SIZE >> PAGE_SHIFT)

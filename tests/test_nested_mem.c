@@ -7,9 +7,9 @@
 
 #include <errno.h>
 
-#include "mm/codec.h"
-#include "mm/engine.h"
-#include "mm/nested.h"
+#include "mm/codec/codec.h"
+#include "mm/engine/impl.h"
+#include "vmm/inspect/nested.h"
 #include "tests/mem_fixture.h"
 
 #define NO 1234u

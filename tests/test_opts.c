@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/opts.h"
+#include "vmm/cli/opts.h"
 
 struct values {
 	bool flag;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The page's state machine: every pair of states against the drawing in mm/page.h, written down a
- * second time here; the list of idle pages against an array; reasons for write protection against
- * a set. And sets of pages, page by page.
+ * The page's state machine: every pair of states against the drawing in mm/engine/page.h, written
+ * down a second time here; the list of idle pages against an array; reasons for write protection
+ * against a set. And sets of pages, page by page.
  */
 #include "tests/test.h"
 
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mm/page.h"
+#include "mm/engine/page.h"
 
 enum { NR = 64 };
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * vmm/plan.h: its limits, and its predictions beside what becomes of a guest that is moved here
- * page by page, in rounds, by a line that takes so many bytes a second.
+ * vmm/migrate/plan.h: its limits, and its predictions beside what becomes of a guest that is moved
+ * here page by page, in rounds, by a line that takes so many bytes a second.
  */
 #include "tests/test.h"
 
 #include <string.h>
 
-#include "vmm/plan.h"
+#include "vmm/migrate/plan.h"
 
 #define PAGES  ((u64)65536)
 #define MS     ((u64)1000000)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/policy.h"
+#include "mm/policy/policy.h"
 
 #define PAGES 24
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "mm/ptwalk.h"
+#include "mm/x86/ptwalk.h"
 #include "tests/ptwalk_model.h"
 
 #define MAXPHYADDR 46

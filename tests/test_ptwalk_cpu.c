@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "tests/ptwalk_flat.h"
-#include "vmm/kvm.h"
+#include "vmm/kvm/kvm.h"
 
 #define RAM_SIZE ((u64)(2 * MiB)) /* a large page at 0 is all of it */
 #define WORLDS	 48

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "tests/ptwalk_flat.h"
-#include "vmm/kvm.h"
+#include "vmm/kvm/kvm.h"
 
 #define PAGES	 16
 #define RAM_SIZE (PAGES * PAGE_SIZE)

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "tests/pv_guest.h"
-#include "vmm/pv_build.h"
-#include "vmm/pv_cmdline.h"
+#include "vmm/boot/pv_build.h"
+#include "vmm/boot/pv_cmdline.h"
 
 #define LEAF  (PTWALK_PRESENT | PTWALK_ACCESSED | PTWALK_DIRTY)
 #define TOP_2 ((u64)2 << 39) /* an address of the top table's third entry */

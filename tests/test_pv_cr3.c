@@ -9,8 +9,8 @@
 
 #include <time.h>
 
-#include "mm/clock.h"
-#include "vmm/pv_impl.h"
+#include "mm/base/clock.h"
+#include "vmm/pv/impl.h"
 
 #define MEMORY	 (32 * MiB)
 #define CPUS	 2

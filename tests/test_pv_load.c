@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "tests/pv_guest.h"
-#include "vmm/elf_notes.h"
+#include "vmm/boot/elf_notes.h"
 
 #define SIZE (16 * MiB)
 #define BASE ELF_RECIPE_PV_BASE

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The framing and the negotiation of vmm/qmp.h, driven by bytes. The main oracle is a transcript: a
- * script of good and bad requests has one right output, whatever the pieces in which it arrives.
+ * The framing and the negotiation of vmm/control/qmp.h, driven by bytes. The main oracle is a
+ * transcript: a script of good and bad requests has one right output, whatever the pieces in which
+ * it arrives.
  */
 #include "tests/test.h"
 
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/qmp.h"
+#include "vmm/control/qmp.h"
 
 #define STAMP	   "{\"timestamp\": {\"seconds\": 7, \"microseconds\": 9}, \"event\": "
 #define NOT_OBJECT ERROR("QMP input must be a JSON object")

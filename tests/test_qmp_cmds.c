@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* QMP requests and the commands of vmm/qmp_cmds.h: what is refused, echoed, answered. */
+/* QMP requests and the commands of vmm/control/qmp_cmds.h: what is refused, echoed, answered. */
 #include "tests/test.h"
 
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/qmp.h"
+#include "vmm/control/qmp.h"
 
 /* ---- Requests ---- */
 

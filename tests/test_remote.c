@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "mm/codec.h"
-#include "mm/engine.h"
-#include "mm/pager.h"
-#include "mm/remote.h"
+#include "mm/codec/codec.h"
+#include "mm/engine/impl.h"
+#include "mm/space/pager.h"
+#include "mm/engine/remote.h"
 #include "tests/mem_fixture.h"
 
 /* ---- The source ---- */

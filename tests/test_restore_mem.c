@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "mm/codec.h"
-#include "mm/engine.h"
-#include "mm/image.h"
-#include "mm/image_pager.h"
+#include "mm/codec/codec.h"
+#include "mm/engine/impl.h"
+#include "mm/image/image.h"
+#include "mm/image/image_pager.h"
 #include "tests/image_fixture.h"
 #include "tests/mem_fixture.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The runtime directory of vmm/rundir.h, in directories of its own under /tmp. Guests are played by
- * forked processes, because what a killed process leaves behind is the point.
+ * The runtime directory of vmm/control/rundir.h, in directories of its own under /tmp. Guests are
+ * played by forked processes, because what a killed process leaves behind is the point.
  */
 #include "tests/test.h"
 
@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/rundir.h"
+#include "vmm/control/rundir.h"
 
 /* Each test has an empty directory and QUIRE_RUNTIME_DIR pointing at it. */
 struct place {

@@ -6,7 +6,7 @@
  */
 #include "tests/test.h"
 
-#include "mm/segment.h"
+#include "mm/x86/segment.h"
 
 static const struct segment flat = {
 	.limit = 0xffffffff,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Pages out of a guest over several connections (vmm/sender.h): that they are packed where the
- * bandwidth is limited, and where it turns out to be small.
+ * Pages out of a guest over several connections (vmm/migrate/sender.h): that they are packed where
+ * the bandwidth is limited, and where it turns out to be small.
  */
 #include "tests/test.h"
 
@@ -11,10 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/mem_fixture.h"
 #include "tests/wire_fixture.h"
-#include "vmm/sender.h"
+#include "vmm/migrate/sender.h"
 
 #define PAGES	1024
 #define MANY	NR_PAGES

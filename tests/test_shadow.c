@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The rules of mm/shadow.h one by one: entries, views, large pages, what the VMM asks for. Writes
- * to tables are in test_shadow_tables.c.
+ * The rules of mm/shadow/shadow.h one by one: entries, views, large pages, what the VMM asks for.
+ * Writes to tables are in test_shadow_tables.c.
  */
 #include "tests/test.h"
 

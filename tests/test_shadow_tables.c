@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The rules of mm/shadow.h about the guest's writes to its tables, about several processors, and
- * about an arena that is full.
+ * The rules of mm/shadow/shadow.h about the guest's writes to its tables, about several processors,
+ * and about an arena that is full.
  */
 #include "tests/test.h"
 

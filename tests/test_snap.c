@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/codec.h"
-#include "mm/image.h"
+#include "mm/codec/codec.h"
+#include "mm/image/image.h"
 #include "tests/mem_fixture.h"
 
 /* Where pages go, and what they must be. */

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mm/space.h"
+#include "mm/space/space.h"
 
 static struct space *create(u64 size, enum space_backing backing)
 {

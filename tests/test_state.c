@@ -12,11 +12,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/state_fixture.h"
 #include "tests/vm_fixture.h"
-#include "vmm/vcpu.h"
-#include "vmm/vm.h"
+#include "vmm/vm/vcpu.h"
+#include "vmm/vm/vm.h"
 
 #define MEMORY	(32 * MiB)
 #define MSR_TSC 0x10u

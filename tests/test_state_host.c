@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/state.h"
+#include "vmm/state/state.h"
 
 enum { VENDOR, LEAF_1, LEAF_7, LEAF_81, LEAF_KVM, NR };
 

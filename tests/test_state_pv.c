@@ -17,7 +17,7 @@
 
 #include "tests/loading.h"
 #include "tests/state_fixture.h"
-#include "vmm/kvm.h"
+#include "vmm/kvm/kvm.h"
 
 #define GOLDEN "tests/golden/state-pv-v1.bin"
 #define ANY    UINT32_MAX

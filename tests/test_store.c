@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "guest/work/random.h"
-#include "mm/inject.h"
+#include "mm/base/inject.h"
 #include "tests/store_fixture.h"
 
 /* ---- One promise each ---- */

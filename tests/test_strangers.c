@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Strangers at a destination that waits for a guest (vmm/incoming.h): who connects and says
+ * Strangers at a destination that waits for a guest (vmm/migrate/incoming.h): who connects and says
  * nothing, or not all of what he should, keeps neither the source waiting nor who ends it. With a
  * key and without.
  */
@@ -14,11 +14,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
-#include "mm/wire_impl.h"
+#include "mm/base/clock.h"
+#include "mm/wire/impl.h"
 #include "tests/descriptors.h"
 #include "tests/incoming_fixture.h"
-#include "vmm/vm.h"
+#include "vmm/vm/vm.h"
 
 /* ms: what is not to wait takes a few, and so long on a busy host; to wait was 10 s. */
 #define NO_TIME 2000

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/sum_impl.h"
+#include "mm/codec/sum_impl.h"
 
 /* What `printf quire | xxhsum -H3` prints, and of nothing at all. */
 static void test_known(void **state)

@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mm/inject.h"
-#include "mm/swapfile.h"
-#include "mm/swapio.h"
+#include "mm/base/inject.h"
+#include "mm/swap/swapfile.h"
+#include "mm/swap/io.h"
 #include "tests/swap_model.h"
 
 static char dir[] = "/tmp/quire-test-swap-XXXXXX";

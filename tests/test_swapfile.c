@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mm/swapfile.h"
-#include "mm/swapmap.h"
+#include "mm/swap/swapfile.h"
+#include "mm/swap/map.h"
 #include "tests/swap_model.h"
 
 static char dir[] = "/tmp/quire-test-swap-XXXXXX";

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/swapmap.h"
+#include "mm/swap/map.h"
 
 static u64 next(u64 *seed)
 {

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mm/swapcache.h"
-#include "mm/swapio.h"
-#include "mm/swapmap.h"
-#include "mm/swapwrite.h"
+#include "mm/swap/cache.h"
+#include "mm/swap/io.h"
+#include "mm/swap/map.h"
+#include "mm/swap/write.h"
 
 #define DEVICE_CLUSTERS 16
 #define NR		1000

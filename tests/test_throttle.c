@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/vm_fixture.h"
-#include "vmm/dirty.h"
-#include "vmm/throttle.h"
-#include "vmm/vcpu.h"
+#include "vmm/vm/dirty.h"
+#include "vmm/migrate/throttle.h"
+#include "vmm/vm/vcpu.h"
 
 #define MEMORY (64 * MiB)
 #define WHILE  300 /* ms */

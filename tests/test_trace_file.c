@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/trace_file.h"
+#include "mm/policy/trace_file.h"
 
 #define NR 3000
 

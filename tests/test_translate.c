@@ -9,11 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mm/mem.h"
+#include "mm/engine/mem.h"
 #include "tests/vm_fixture.h"
-#include "vmm/kvm.h"
-#include "vmm/translate.h"
-#include "vmm/vcpu.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/inspect/translate.h"
+#include "vmm/vm/vcpu.h"
 
 #define MEMORY ((u64)64 * MiB)
 #define ARENA  ((u64)1 << 39) /* guest/micro/memory.h: its pages of 4 KiB here */

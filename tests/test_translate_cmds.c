@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "tests/qmp_peer.h"
-#include "vmm/translate_json.h"
+#include "vmm/control/translate_json.h"
 
 #define CALL(args) "{\"execute\": \"x-quire-translate\", \"arguments\": " args "}"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/tuner.h"
+#include "mm/policy/tuner.h"
 
 #define MS     ((u64)1000000)
 #define SECOND (1000 * MS)

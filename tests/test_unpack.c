@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "tests/loading.h"
-#include "vmm/unpack.h"
+#include "vmm/boot/unpack.h"
 
 /* A sink that compares. */
 struct expectation {

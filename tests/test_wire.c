@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/wire_fixture.h"
 
 /* ---- Addresses ---- */

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/wire_fixture.h"
 
 /* ms: what takes no time, on a busy host; by itself the name server would take 20 s. */

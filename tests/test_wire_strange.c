@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/descriptors.h"
 #include "tests/wire_fixture.h"
 

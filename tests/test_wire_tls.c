@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
+#include "mm/base/clock.h"
 #include "tests/wire_fixture.h"
 
 /* Read what went over the wire: with a key, none of it is in the clear. */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/wss.h"
+#include "mm/policy/wss.h"
 
 #define SECOND	 ((u64)1000000000)
 #define WINDOW	 (60 * SECOND)

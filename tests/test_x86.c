@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/cpuid.h"
-#include "vmm/x86.h"
+#include "vmm/kvm/cpuid.h"
+#include "vmm/boot/entry_state.h"
 
 #define ROOM 16
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "guest/work/random.h"
-#include "mm/zpool.h"
+#include "mm/store/zpool.h"
 
 struct object {
 	zpool_loc loc; /* 0: free */

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
-#include "vmm/incoming.h"
-#include "vmm/vcpu.h"
+#include "mm/base/clock.h"
+#include "vmm/migrate/incoming.h"
+#include "vmm/vm/vcpu.h"
 
 #define PATIENCE_S 60
 

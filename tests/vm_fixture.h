@@ -9,7 +9,7 @@
 #include "tests/test.h"
 
 #include "guest/abi.h"
-#include "vmm/vm.h"
+#include "vmm/vm/vm.h"
 
 struct runner {
 	struct vm *vm;

@@ -10,7 +10,7 @@
 
 #include <sys/types.h>
 
-#include "mm/wire_impl.h"
+#include "mm/wire/impl.h"
 
 #define BIG   WIRE_MAX_SIZE
 #define QUICK 5000 /* ms: what is to fail at once may take so long on a busy host */

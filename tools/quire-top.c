@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/base.h"
-#include "mm/err.h"
+#include "mm/base/base.h"
+#include "mm/base/err.h"
 #include "tools/top/canvas.h"
 #include "tools/top/fleet.h"
 #include "tools/top/screen.h"

@@ -5,7 +5,7 @@
 #include "guest/micro/attack.h"
 #include "guest/micro/clock.h"
 
-/* vmm/monitor.h: where it is, and what of it may be had at CPL 3. */
+/* vmm/pv/monitor.h: where it is, and what of it may be had at CPL 3. */
 #define MONITOR_AT    0xffff878000000000u
 #define MONITOR_ENTRY (MONITOR_AT + 0x1000) /* one ud2, by which system calls come */
 #define FRAMES_AT     0xffff808000000000u   /* the table of frames: to be read */

@@ -26,7 +26,7 @@ struct attack {
 	const struct work_platform *platform;
 	struct memory *memory;
 	uint64_t end;	  /* of memory, the shared page included */
-	uint64_t machine; /* where the hypervisor has memory of its own (vmm/pv.c) */
+	uint64_t machine; /* where the hypervisor has memory of its own (vmm/pv/pv.c) */
 	uint64_t attempts, faults, wrong;
 };
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/codec.h"
+#include "mm/codec/codec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/image_format.h"
+#include "mm/image/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

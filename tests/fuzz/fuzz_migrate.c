@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * libFuzzer target: any messages as what a source says to a destination (vmm/incoming.h) that has
- * memory and no machine: a greeting, a set-up, pages, lists of pages, states, in any order. It must
- * neither hang nor keep anything, and who is refused is told why.
+ * libFuzzer target: any messages as what a source says to a destination (vmm/migrate/incoming.h)
+ * that has memory and no machine: a greeting, a set-up, pages, lists of pages, states, in any
+ * order. It must neither hang nor keep anything, and who is refused is told why.
  *
  * An input is a byte of switches, then messages: a byte of type, two of size, the payload. What
  * would keep nearly all inputs out is made right first, unless a switch says otherwise: the magic
@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/clock.h"
-#include "mm/mem.h"
-#include "mm/wire.h"
-#include "vmm/incoming.h"
-#include "vmm/migrate_format.h"
-#include "vmm/vm.h"
+#include "mm/base/clock.h"
+#include "mm/engine/mem.h"
+#include "mm/wire/wire.h"
+#include "vmm/migrate/incoming.h"
+#include "vmm/migrate/format.h"
+#include "vmm/vm/vm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

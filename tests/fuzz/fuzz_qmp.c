@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "tests/fake_machine.h"
-#include "vmm/qmp.h"
+#include "vmm/control/qmp.h"
 
 #define PROBE  "\xff{\"execute\": \"query-kvm\", \"id\": \"probe\"}"
 #define ANSWER "{\"return\": {\"enabled\": true, \"present\": true}, \"id\": \"probe\"}\r\n"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/pv_state.h"
-#include "vmm/state_format.h"
+#include "vmm/pv/state.h"
+#include "vmm/state/format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/trace_file.h"
+#include "mm/policy/trace_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

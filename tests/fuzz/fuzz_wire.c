@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/wire_impl.h"
+#include "mm/wire/impl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 

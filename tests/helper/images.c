@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mm/image.h"
+#include "mm/image/image.h"
 
 static int compare(struct image *a, struct image *b, struct err *err)
 {

@@ -32,8 +32,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "mm/base.h"
-#include "mm/clock.h"
+#include "mm/base/base.h"
+#include "mm/base/clock.h"
 
 #define MAX_LINKS 64
 #define HELD	  (4u << 20) /* bytes on their way in one direction of one connection */

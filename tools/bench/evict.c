@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mm/mem.h"
-#include "mm/space.h"
+#include "mm/engine/mem.h"
+#include "mm/space/space.h"
 
 #define WORDS	   (PAGE_SIZE / sizeof(u64))
 #define MAX_ROUNDS 99

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "mm/store.h"
+#include "mm/store/store.h"
 
 #define DESCRIPTOR  16 /* sizeof(struct page) */
 #define TABLE_ENTRY 16 /* sizeof(struct zram_table_entry) on a 64-bit kernel */

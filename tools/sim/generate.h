@@ -3,7 +3,7 @@
 #ifndef QUIRE_TOOLS_SIM_GENERATE_H
 #define QUIRE_TOOLS_SIM_GENERATE_H
 
-#include "mm/trace_file.h"
+#include "mm/policy/trace_file.h"
 
 struct generator {
 	const char *name;

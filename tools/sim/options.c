@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/policy.h"
+#include "mm/policy/policy.h"
 #include "tools/sim/generate.h"
 
 /* Where the value goes: one of the two. */

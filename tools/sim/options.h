@@ -3,8 +3,8 @@
 #ifndef QUIRE_TOOLS_SIM_OPTIONS_H
 #define QUIRE_TOOLS_SIM_OPTIONS_H
 
-#include "mm/base.h"
-#include "mm/err.h"
+#include "mm/base/base.h"
+#include "mm/base/err.h"
 
 /* Lists stay text here: what they may hold depends on the trace. NULL: not given. */
 struct options {

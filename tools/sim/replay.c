@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "mm/index_list.h"
+#include "mm/base/index_list.h"
 
 enum state { OUT, MAPPED, IDLE };
 

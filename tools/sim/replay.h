@@ -11,8 +11,8 @@
 #ifndef QUIRE_TOOLS_SIM_REPLAY_H
 #define QUIRE_TOOLS_SIM_REPLAY_H
 
-#include "mm/policy.h"
-#include "mm/trace_file.h"
+#include "mm/policy/policy.h"
+#include "mm/policy/trace_file.h"
 
 /* What came of it. */
 struct outcome {

@@ -12,8 +12,8 @@
 
 #include <stdio.h>
 
-#include "mm/base.h"
-#include "mm/page.h"
+#include "mm/base/base.h"
+#include "mm/engine/page.h"
 
 enum style {
 	STYLE_PLAIN,

@@ -7,7 +7,7 @@
 #ifndef QUIRE_TOOLS_TOP_FLEET_H
 #define QUIRE_TOOLS_TOP_FLEET_H
 
-#include "mm/err.h"
+#include "mm/base/err.h"
 #include "tools/top/guest.h"
 
 #define FLEET_MAX 512

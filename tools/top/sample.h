@@ -11,8 +11,8 @@
 
 #include <jansson.h>
 
-#include "mm/base.h"
-#include "mm/page.h"
+#include "mm/base/base.h"
+#include "mm/engine/page.h"
 
 #define SAMPLE_TEXT_MAX	  32
 #define SAMPLE_MAX_AGES	  32

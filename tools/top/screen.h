@@ -3,7 +3,7 @@
 #ifndef QUIRE_TOOLS_TOP_SCREEN_H
 #define QUIRE_TOOLS_TOP_SCREEN_H
 
-#include "mm/err.h"
+#include "mm/base/err.h"
 #include "tools/top/canvas.h"
 
 enum screen_key {

@@ -6,7 +6,7 @@
 #ifndef QUIRE_TOOLS_TOP_TEXT_H
 #define QUIRE_TOOLS_TOP_TEXT_H
 
-#include "mm/base.h"
+#include "mm/base/base.h"
 
 #define TEXT_WIDTH 6
 

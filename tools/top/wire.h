@@ -9,7 +9,7 @@
 #include <jansson.h>
 #include <sys/types.h>
 
-#include "mm/base.h"
+#include "mm/base/base.h"
 
 #define WIRE_MAX_LINE (8 * MiB) /* a reply with a map of 65536 cells has about two */
 #define WIRE_MAX_SEND 4096

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The life of a page: one descriptor per 4 KiB of guest memory, one state machine, one function
+ * that moves it.
+ *
+ *                touch                    unmap
+ *     ABSENT ------------> FILLING     +--------> IDLE ------+
+ *      ^  |                |  ^   |    |            |        | chosen
+ *      |  |            done|  |   |    |  touch     |        v
+ *      |  |                v  |   |    |<-----------+     EVICTING
+ *      +----(discard)----- RESIDENT <--+                   |    |
+ *      |  |                |      ^-------- touch ---------+    | contents
+ *      |  |                |  |                                 | stored
+ *      |  |                |  +--- (FILLING gave up)            v
+ *      |  +---------------(put there by another host)------> STORED
+ *      +------------------(discard)----------------------------+
+ *                                      touch: STORED -> FILLING
+ *
+ *   ABSENT    nothing in memory, nothing stored: reads as zeros, or as the guest's origin has it
+ *             (mm/space/pager.h)
+ *   FILLING   somebody brings its contents in; whoever faults on it waits for that
+ *   RESIDENT  in memory and mapped for the guest, which may write it at any time
+ *   IDLE      in memory but unmapped: a touch is a cheap soft fault, which is how references are
+ *             seen; nobody can change its contents
+ *   EVICTING  like IDLE, and somebody is storing its contents; a touch takes it back
+ *   STORED    its contents are in the store alone
+ *
+ * Who moves a page (all under the engine's lock, all through page_move()):
+ *
+ *   ABSENT, STORED -> FILLING     fill_begin     fill.c     somebody needs its contents
+ *   FILLING -> RESIDENT           commit_one     fill.c     they are there, and mapped
+ *   FILLING -> ABSENT, STORED     fill_commit    fill.c     they could not be had
+ *   ABSENT -> FILLING -> STORED   put_stored     fill.c     they came from another host, unasked
+ *   RESIDENT -> IDLE              evict_unmap    evict.c    the scan, the sample, the policy
+ *   IDLE, EVICTING -> RESIDENT    rescue         fault.c    the guest touched it
+ *   IDLE -> EVICTING              choose         evict.c    it is to go
+ *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros, or
+ *                                                           as the image has it)
+ *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
+ *   EVICTING -> IDLE              door_before_...  door.c   the VMM is about to write to it
+ *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was
+ *   ABSENT, STORED -> FILLING     bring          put.c      its contents are replaced by given ones
+ *   FILLING -> RESIDENT           bring          put.c      they are there, and mapped
+ *   FILLING -> ABSENT, STORED     bring          put.c      the host had no memory for them
+ *   ABSENT -> STORED              place          put.c      its contents came as they are stored
+ *   in memory, STORED -> ABSENT   discard        put.c      what it held is to be replaced
+ *
+ *   RESIDENT, IDLE, STORED -> ABSENT  discard_one  evict.c  they count no more
+ *
+ * The arrows to ABSENT from RESIDENT, IDLE and STORED are for discarding.
+ *
+ * Always true (page_sane() says it in C):
+ *   1. A page is in guest memory exactly in RESIDENT, IDLE and EVICTING; while FILLING, perhaps.
+ *   2. STORED has a stored copy; ABSENT has none; RESIDENT, IDLE and EVICTING may keep one from
+ *      when they came back ("kept"), which counts for nothing once the page has been written.
+ *   3. Only an unmapped page is read in order to be stored: IDLE and EVICTING pages do not change.
+ *   4. Write protection has reasons, and is in force while there is one. Each owner sets and lifts
+ *      its own; a write fault lifts all of them at once, telling each owner.
+ *   5. A page is in the list of idle pages exactly while IDLE.
+ *
+ * Nothing here has a lock of its own: the engine's lock (mm/engine/impl.h) covers all of it.
+ */
+#ifndef QUIRE_MM_ENGINE_PAGE_H
+#define QUIRE_MM_ENGINE_PAGE_H
+
+#include "mm/base/base.h"
+#include "mm/base/err.h"
+
+/*
+ * A page's number: its offset in the file behind guest memory, in pages. It is not a gfn: guest
+ * memory has a hole below 4 GiB, the file has none (mm/space/space.h).
+ */
+typedef u32 page_no;
+#define PAGE_NONE UINT32_MAX
+
+enum page_state {
+	PAGE_ABSENT,
+	PAGE_FILLING,
+	PAGE_RESIDENT,
+	PAGE_IDLE,
+	PAGE_EVICTING,
+	PAGE_STORED,
+	PAGE_NR_STATES,
+};
+
+extern const char *const page_state_names[PAGE_NR_STATES];
+
+/* Why a page is write-protected. A set: each reason has its owner. */
+enum page_protect {
+	PAGE_PROTECT_EVICT = 1 << 0,	  /* its stored copy is good as long as nobody writes */
+	PAGE_PROTECT_TRACK = 1 << 1,	  /* dirty tracking */
+	PAGE_PROTECT_CHECKPOINT = 1 << 2, /* must be saved before it changes; in any state */
+	PAGE_PROTECT_TABLE = 1 << 3, /* the guest's page table: shadow paging must see writes */
+};
+
+/* Sixteen bytes, and not one more: a guest of 1 GiB pays 4 MiB for all of them. */
+struct page {
+	u32 stored;	    /* store_id of its stored copy, or 0 */
+	page_no prev, next; /* in the list of idle pages, while IDLE */
+	u16 seen;	    /* when it was last known to be in use, in ticks of the age clock */
+	u8 state : 4;	    /* enum page_state; written by page_move() alone */
+	u8 protect : 4;	    /* set of enum page_protect */
+	u8 flags;	    /* set of PAGE_F_... */
+};
+
+_Static_assert(sizeof(struct page) == 16, "the price of a page");
+
+#define PAGE_F_SAMPLED (1 << 0) /* unmapped as a sample of the working set */
+#define PAGE_F_LISTED  (1 << 1) /* the replacement policy knows it */
+#define PAGE_F_TRACED  (1 << 2) /* in the window of the reference trace */
+#define PAGE_F_OWN     (1 << 3) /* what the guest's origin has of it counts no more */
+
+/* All pages of a guest. Pages that are IDLE are listed oldest first. */
+struct pages {
+	u32 nr;
+	bool check; /* page_sane() on each move */
+	page_no idle_first, idle_last;
+	u64 count[PAGE_NR_STATES];
+	u64 kept; /* pages in memory that have a stored copy */
+	struct page *page;
+};
+
+/* All pages begin ABSENT. -ENOMEM. */
+int pages_init(struct pages *pages, u32 nr, bool check);
+void pages_fini(struct pages *pages);
+
+/* The only writer of a page's state. Asserts that the drawing has the arrow. */
+void page_move(struct pages *pages, page_no no, enum page_state to);
+
+/* Give a page its stored copy, or take it away (0). Returns the id it had before. */
+u32 page_set_stored(struct pages *pages, page_no no, u32 id);
+
+/*
+ * Add or remove reasons for write protection. True when the page must now be write-protected
+ * (first reason) or unprotected (last reason) in the guest mapping, which is the caller's to do.
+ */
+bool page_protect(struct pages *pages, page_no no, unsigned int reasons);
+bool page_unprotect(struct pages *pages, page_no no, unsigned int reasons);
+
+/* Whether the page obeys the rules above that can be seen from its descriptor. */
+bool page_sane(const struct pages *pages, page_no no);
+
+/* Walk everything: counts, list, rules. Returns false on the first contradiction. */
+bool pages_sane(const struct pages *pages);
+
+static inline bool page_in_memory(const struct page *p)
+{
+	return p->state == PAGE_RESIDENT || p->state == PAGE_IDLE || p->state == PAGE_EVICTING;
+}
+
+/* Sets of pages: a bit for each, in words of 64. */
+static inline bool page_in_set(const u64 *set, page_no no)
+{
+	return set[no / 64] >> no % 64 & 1;
+}
+
+static inline u64 page_set_count(const u64 *set, u32 words)
+{
+	u64 n = 0;
+
+	for (u32 i = 0; i < words; i++)
+		n += (u64)__builtin_popcountll(set[i]);
+	return n;
+}
+
+/* What is in another set of that size: add it to a set, remove it from one, keep nothing else. */
+static inline void page_set_add(u64 *to, const u64 *of, u32 words)
+{
+	for (u32 i = 0; i < words; i++)
+		to[i] |= of[i];
+}
+
+static inline void page_set_remove(u64 *from, const u64 *of, u32 words)
+{
+	for (u32 i = 0; i < words; i++)
+		from[i] &= ~of[i];
+}
+
+static inline void page_set_keep(u64 *in, const u64 *of, u32 words)
+{
+	for (u32 i = 0; i < words; i++)
+		in[i] &= of[i];
+}
+
+/* Leave in the set no more than its first @most. */
+static inline void page_set_cut(u64 *set, u32 words, u64 most)
+{
+	for (u32 i = 0; i < words; i++) {
+		u64 n = (u64)__builtin_popcountll(set[i]);
+
+		for (; n > most; n--)
+			set[i] &= ~((u64)1 << (63 - __builtin_clzll(set[i])));
+		most -= n;
+	}
+}
+
+/* The pages that @bits, which is word @word of a set, stands for; returns how many. */
+static inline u32 page_set_list(u32 word, u64 bits, page_no nos[64])
+{
+	u32 n = 0;
+
+	for (; bits; bits &= bits - 1)
+		nos[n++] = word * 64 + (u32)__builtin_ctzll(bits);
+	return n;
+}
+
+#endif

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A copy of guest memory as it was at one instant, made while the guest runs on. What the machine
+ * sees of it is in mm/engine/mem.h (mem_snap_...); here is what the engine's other files must know.
+ *
+ * The mark. A page that is part of the copy and not yet saved has PAGE_PROTECT_CHECKPOINT, in
+ * whatever state it is. While it is RESIDENT the guest mapping is write-protected too; in all other
+ * states it is unmapped, so the guest cannot change it unseen. Whoever is about to change a page,
+ * or to map it writable, says so first: snap_before_change() saves what it holds and takes the mark
+ * away.
+ */
+#ifndef QUIRE_MM_ENGINE_SNAP_H
+#define QUIRE_MM_ENGINE_SNAP_H
+
+#include "mm/engine/impl.h"
+
+/*
+ * Whether @n pages can be saved now by snap_before_change(). If not, it has waited: the lock was
+ * let go of, and the caller must look again at everything. Under lock.
+ */
+bool snap_ready(struct mem *m, u32 n);
+
+/* The page is about to be changed or to be mapped writable. Under lock, after snap_ready(). */
+void snap_before_change(struct mem *m, page_no no);
+
+#endif

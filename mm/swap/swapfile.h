@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The swap file: a tier (mm/swap/tier.h) on a file or block device, one per guest. Objects are
+ * gathered into clusters and written through io_uring, past the host's page cache, where the kernel
+ * and the file system let us (mm/swap/io.h).
+ */
+#ifndef QUIRE_MM_SWAP_SWAPFILE_H
+#define QUIRE_MM_SWAP_SWAPFILE_H
+
+#include "mm/base/err.h"
+#include "mm/swap/tier.h"
+
+struct swapfile_config {
+	/*
+	 * A directory: an unnamed file is made in it. A name that does not exist: a file is made
+	 * and unlinked at once, so that nothing is left whatever becomes of the process. A regular
+	 * file or block device that exists: its contents are overwritten, and it is locked against
+	 * a second guest. NULL: $TMPDIR, else /var/tmp.
+	 */
+	const char *path;
+	u64 limit; /* most bytes of file to use; 0: as the file system or device allows */
+};
+
+int swapfile_create(struct tier **out, const struct swapfile_config *cfg, struct err *err);
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The control socket: a listening UNIX socket, its QMP clients, and what they are told of.
+ *
+ * Everything runs on the loop's thread and nothing here blocks, except control_destroy(), which
+ * gives the last lines a bounded time to leave. Clients are not trusted to behave:
+ *
+ *   - at most CONTROL_MAX_CLIENTS are served; one more is told so and closed.
+ *   - requests are not read while CONTROL_OUT_PAUSE bytes of replies wait for their reader, so that
+ *     one who asks without listening only stops himself.
+ *   - events do not wait for anybody: at CONTROL_OUT_MAX bytes the client is dropped.
+ */
+#ifndef QUIRE_VMM_CONTROL_CONTROL_H
+#define QUIRE_VMM_CONTROL_CONTROL_H
+
+#include "mm/base/base.h"
+#include "mm/base/err.h"
+#include "vmm/machine/machine.h"
+
+#define CONTROL_MAX_CLIENTS 16
+#define CONTROL_OUT_PAUSE   (64 * KiB)
+#define CONTROL_OUT_MAX	    (4 * MiB) /* the longest reply, a whole map of memory, is 2 MiB */
+
+struct control;
+struct uv_loop_s; /* libuv's uv_loop_t */
+
+/*
+ * Listen at @path (see rundir_socket_path()) and serve @m there. Call it in the process that stays:
+ * the claim on @path carries this process's id, and clients wait for this process's end. A stale
+ * socket is replaced; -EADDRINUSE with a sentence when another process serves there.
+ */
+int control_create(struct control **out, struct uv_loop_s *loop, struct machine *m,
+		   const char *path, struct err *err);
+
+/*
+ * Stop listening, write what is still queued (replies, the SHUTDOWN event) for at most a second in
+ * all, close every connection and remove the socket. Memory goes with the last of its handles, so
+ * the loop must run once more before uv_loop_close(). Not to be called from within control_event()
+ * or a QMP command.
+ */
+void control_destroy(struct control *c);
+
+/* Tell every client; from the machine's listeners. */
+void control_event(struct control *c, enum machine_event event, enum machine_reason reason);
+void control_memory_event(struct control *c, const struct mem_event *event);
+
+/* A checkpoint has ended. */
+void control_checkpoint_event(struct control *c, const struct checkpoint_progress *progress);
+
+/* A migration's status has changed, or a round of it has ended. */
+void control_migrate_event(struct control *c, const struct migrate_progress *progress,
+			   bool new_round);
+
+#endif

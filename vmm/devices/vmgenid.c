@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The generation id; what it is for stands in vmgenid.h. */
+#include "vmm/devices/vmgenid.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#include "vmm/devices/memmap.h"
+
+int vmgenid_new(u8 id[VMGENID_SIZE])
+{
+	/* So few bytes come all at once. */
+	return getrandom(id, VMGENID_SIZE, 0) == VMGENID_SIZE ? 0 : -errno;
+}
+
+int vmgenid_set(struct space *space, struct mem *mem, const u8 id[VMGENID_SIZE])
+{
+	const gpa_t at = gpa(MEMMAP_VMGENID);
+
+	return mem ? mem_write(mem, at, id, VMGENID_SIZE)
+		   : space_write(space, at, id, VMGENID_SIZE);
+}

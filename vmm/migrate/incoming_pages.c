@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Pages that arrive, on whichever connection. Until the guest runs here they replace what is there;
+ * afterwards each is taken once (mm/engine/remote.h).
+ *
+ * The first thing that goes wrong on any connection ends all of them: whoever reads another one
+ * must not wait for what will never come.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "mm/engine/mem.h"
+#include "mm/base/thread.h"
+#include "vmm/migrate/incoming_impl.h"
+#include "vmm/migrate/talk.h"
+#include "vmm/vm/vm.h"
+
+/* ---- Into memory ---- */
+
+static int put_pages(void *opaque, page_no no, u32 n, const void *pages, size_t stride)
+{
+	struct incoming *in = opaque;
+	int ret = 0;
+
+	if (!in->live)
+		return mem_put_pages(in->vm->mem, no, n, pages, stride);
+	for (u32 i = 0; i < n && !ret; i++)
+		ret = remote_page(in->remote, no + i, (const u8 *)pages + i * stride);
+	return ret;
+}
+
+static int put_block(void *opaque, page_no no, const struct codec_block *block)
+{
+	struct incoming *in = opaque;
+
+	if (in->live)
+		return remote_block(in->remote, no, block);
+	return mem_put_block(in->vm->mem, no, block, block->kind != CODEC_PATTERN);
+}
+
+static int look(void *opaque, page_no no, void *page)
+{
+	struct incoming *in = opaque;
+
+	return mem_look(in->vm->mem, no, page);
+}
+
+int incoming_apply(struct incoming *in, const struct wire_message *msg, struct err *err)
+{
+	const struct batch_sink sink = {in, put_pages, put_block, look};
+	int ret;
+
+	err->text[0] = '\0';
+	ret = batch_apply(msg->data, msg->size, in->nr_pages, &sink, err);
+	if (ret && !err->text[0])
+		err_set(err, ret, "guest memory: %s", strerror(-ret));
+	return ret;
+}
+
+/* ---- Connections ---- */
+
+static void cut_all(struct incoming *in)
+{
+	if (in->main)
+		wire_cut(in->main);
+	for (u32 i = 0; i < in->nr_streams; i++)
+		wire_cut(in->streams[i].wire);
+}
+
+static void note_broken(struct incoming *in, int ret, const struct err *why)
+{
+	pthread_mutex_lock(&in->lock);
+	if (!in->broken && ret != -ECANCELED) { /* else it was us who cut it */
+		in->broken = ret;
+		in->broken_why = *why;
+	}
+	pthread_cond_broadcast(&in->wake);
+	pthread_mutex_unlock(&in->lock);
+	/* when all is here the connections end, one after the other */
+	if (!in->live || remote_nr_missing(in->remote))
+		cut_all(in);
+}
+
+static void note_flushed(struct incoming *in)
+{
+	pthread_mutex_lock(&in->lock);
+	in->flushed++;
+	pthread_cond_broadcast(&in->wake);
+	pthread_mutex_unlock(&in->lock);
+}
+
+static void *stream_thread(void *arg)
+{
+	struct incoming_stream *st = arg;
+	struct incoming *in = st->in;
+	struct wire_message msg;
+	struct err err;
+	int ret = 0;
+
+	while (!ret) {
+		ret = migrate_receive(st->wire, -1, &msg, &err);
+		if (!ret && msg.type == MIGRATE_PAGES)
+			ret = incoming_apply(in, &msg, &err);
+		else if (!ret && msg.type == MIGRATE_FLUSH)
+			note_flushed(in);
+		else if (!ret)
+			ret = err_set(&err, -EPROTO, "message %u on a stream", msg.type);
+	}
+	note_broken(in, ret, &err);
+	return NULL;
+}
+
+int incoming_start_streams(struct incoming *in, struct err *err)
+{
+	in->flushed = 0;
+	in->broken = 0;
+	for (u32 i = 0; i < in->nr_streams; i++) {
+		struct incoming_stream *st = &in->streams[i];
+		int ret = thread_start(&st->thread, "stream", stream_thread, st);
+
+		if (ret)
+			return err_set(err, ret, "cannot start a thread: %s", strerror(-ret));
+		st->started = true;
+	}
+	return 0;
+}
+
+void incoming_end_streams(struct incoming *in)
+{
+	for (u32 i = 0; i < in->nr_streams; i++)
+		wire_cut(in->streams[i].wire);
+	for (u32 i = 0; i < in->nr_streams; i++)
+		if (in->streams[i].started)
+			pthread_join(in->streams[i].thread, NULL);
+	pthread_mutex_lock(&in->ask_lock);
+	in->urgent = NULL; /* nobody asks from here on */
+	pthread_mutex_unlock(&in->ask_lock);
+	pthread_mutex_lock(&in->lock); /* progress counts their bytes */
+	for (u32 i = 0; i < in->nr_streams; i++) {
+		wire_close(in->streams[i].wire);
+		in->streams[i] = (struct incoming_stream){.in = in};
+	}
+	in->nr_streams = 0;
+	pthread_mutex_unlock(&in->lock);
+}
+
+int incoming_wait_flushed(struct incoming *in, struct err *err)
+{
+	u32 want = in->setup.streams -
+		   1; /* the main one is read by who calls this, and is so far */
+	int ret;
+
+	pthread_mutex_lock(&in->lock);
+	while (in->flushed < want && !in->broken && !in->quit)
+		pthread_cond_wait(&in->wake, &in->lock);
+	ret = in->quit ? -ECANCELED : in->broken;
+	if (!ret)
+		in->flushed -= want; /* they may say so again */
+	if (ret)
+		*err = in->broken_why;
+	pthread_mutex_unlock(&in->lock);
+	return ret;
+}
+
+/* A lost request is asked again when there is a new connection. */
+void incoming_ask(void *opaque, page_no no, u32 n)
+{
+	const struct migrate_ask ask = {.first = no, .n = n};
+	struct incoming *in = opaque;
+	struct err ignored;
+
+	pthread_mutex_lock(&in->ask_lock);
+	if (in->urgent)
+		wire_send(in->urgent->wire, MIGRATE_ASK, &ask, sizeof(ask), &ignored);
+	pthread_mutex_unlock(&in->ask_lock);
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A virtual processor and the thread that runs it.
+ *
+ *                          want == VM_RUN, not congested
+ *  vcpu_start --> PARKED ------------------------------------> IN THE GUEST
+ *                  ^  |                                         |       ^
+ *                  |  | want == VM_QUIT       KVM_RUN returns   |       | want == VM_RUN
+ *                  |  v                                         v       |
+ *                  | (gone)                                   HANDLING AN EXIT
+ *                  |                                                |
+ *                  `------------------------------------------------'
+ *                                 want != VM_RUN, or congested
+ *
+ * To bring a vCPU out of the guest, vcpu_kick() sets immediate_exit in the area shared with KVM and
+ * then sends the thread a signal: whether the thread is just before, inside or just after KVM_RUN,
+ * it comes out. A parked vCPU has no half-finished port or memory access: KVM completes one only
+ * when it is entered again, so parking enters it once more with immediate_exit set.
+ *
+ * Registers at start-up go in through the shared area (KVM_CAP_SYNC_REGS) with the first KVM_RUN.
+ * No register is read or written by ioctl while the guest runs.
+ */
+#ifndef QUIRE_VMM_VM_VCPU_H
+#define QUIRE_VMM_VM_VCPU_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "vmm/vm/vm.h"
+
+enum vcpu_exit_kind {
+	VCPU_EXIT_IO_IN,
+	VCPU_EXIT_IO_OUT,
+	VCPU_EXIT_MMIO,
+	VCPU_EXIT_INTERRUPTED,
+	VCPU_EXIT_OTHER,
+	VCPU_NR_EXIT_KINDS,
+};
+
+extern const char *const vcpu_exit_names[VCPU_NR_EXIT_KINDS];
+
+/* Brings a vCPU's thread out of KVM_RUN, or out of waiting. */
+#define VCPU_KICK_SIGNAL SIGUSR1
+
+/* Timers that kick a vCPU: one for each purpose. */
+enum vcpu_timer { VCPU_TIMER_ALLOWANCE, VCPU_TIMER_GUEST, VCPU_NR_TIMERS };
+
+struct vcpu {
+	struct vm *vm;
+	unsigned int id;
+	int fd;
+	struct kvm_run *run;
+	struct kvm_cpuid2 *cpuid; /* as it was set: KVM may tell another when it is asked */
+	pthread_t thread;
+	bool has_thread;
+	bool unfinished; /* the last exit was an access that KVM has yet to complete */
+	/*
+	 * For vmm/migrate/throttle.h: how long it may be in the guest before it naps, 0: for ever;
+	 * and whether it naps, until somebody else ends that.
+	 */
+	_Atomic u64 allowance_ns;
+	atomic_bool napping;
+	u64 run_until; /* its present allowance ends then; of its own thread, as are the next */
+	timer_t timers[VCPU_NR_TIMERS];
+	bool has_timer[VCPU_NR_TIMERS];
+	/* KVM_RUN is under way, or about to be; for vmm/pv/pv.c */
+	atomic_bool in_guest;
+	atomic_int tid; /* host thread id; 0 before the thread runs */
+	_Atomic u64 exits[VCPU_NR_EXIT_KINDS];
+};
+
+/* Create vCPU @id of @vm. */
+int vcpu_create(struct vcpu **out, struct vm *vm, unsigned int id, struct err *err);
+
+/* Its time-stamp counter's frequency; 0 where KVM does not know. */
+u32 vcpu_tsc_khz(const struct vcpu *vcpu);
+
+/* Give it its CPUID table, once; a copy is kept. 0 or -errno. */
+int vcpu_set_cpuid(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid);
+
+/* Give it its CPUID table and the MSRs that firmware would have set. */
+int vcpu_setup(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid, struct err *err);
+
+/* Registers of the boot processor, from vm->entry; before vcpu_start(). */
+int vcpu_set_boot_state(struct vcpu *vcpu, struct err *err);
+
+int vcpu_start(struct vcpu *vcpu, struct err *err);
+
+/*
+ * Say why a vCPU cannot go on: one sentence with rip, the instruction's bytes and @meaning ends the
+ * guest (vm_fail), and all registers go to the log. On the vCPU's own thread. Nothing is said when
+ * the guest has ended already.
+ */
+void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *meaning);
+
+/* Wait for the thread to end (vm->want is VM_QUIT) and free the vCPU. NULL is allowed. */
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* Bring the vCPU out of the guest, now. From any thread but its own. */
+void vcpu_kick(struct vcpu *vcpu);
+
+/* Kick this thread's vCPU at a time of CLOCK_MONOTONIC, once; a second call moves it. */
+void vcpu_kick_at(struct vcpu *vcpu, enum vcpu_timer timer, u64 at_ns);
+
+/* Install the handler of the kick signal; once per process, before any vCPU thread. */
+void vcpu_init_signal(void);
+
+#endif
