@@ -76,12 +76,13 @@ include guest/linux/linux.mk
 .PHONY: guests
 guests: $(MICRO) linux-guest ## build the guests: build/guest/micro.elf, build/linux/
 
-# Unit tests: one program for each tests/test_NAME.c. It links the libraries, so that it pulls in
+# Unit tests: one program for each tests/FOLDER/test_NAME.c. It links the libraries, so that it pulls in
 # what it tests and can put fakes in place of the rest.
 
-UNIT      := $(patsubst tests/%.c,%,$(wildcard tests/test_*.c))
+UNIT      := $(patsubst tests/%.c,%,$(shell find tests -name 'test_*.c'))
 UNIT_BIN   = $(UNIT:%=$(B)/tests/%)
-TEST_OBJ   = $(patsubst %.c,$(B)/%.o,$(filter-out tests/test_%,$(wildcard tests/*.c guest/work/*.c)))
+FIXTURE   := $(shell find tests/lib tests/mm tests/vmm guest/work -name '*.c' ! -name 'test_*')
+TEST_OBJ   = $(FIXTURE:%.c=$(B)/%.o)
 OWN_LIBS   = $(addprefix $(B)/libquire-,test.a vmm.a sim.a mm.a)
 
 $(B)/libquire-test.a: $(TEST_OBJ)
@@ -93,7 +94,7 @@ $(UNIT_BIN): $(B)/tests/%: $(B)/tests/%.o $(OWN_LIBS)
 
 HELPER_BIN := $(addprefix $(B)/tests/,images proxy)
 
-$(HELPER_BIN): $(B)/tests/%: $(B)/tests/helper/%.o $(B)/libquire-mm.a
+$(HELPER_BIN): $(B)/tests/%: $(B)/tests/system/helper/%.o $(B)/libquire-mm.a
 	$(call say,LD,$@)
 	$(Q)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 
@@ -121,7 +122,7 @@ fuzz: ## fuzz one reader: make fuzz T=load TIME=60
 
 fuzz-quick: ## replay the fuzzers' corpora, and a little more
 	$(Q)$(MAKE) VARIANT=fuzz CC=clang fuzzers
-	$(Q)tests/run tests/fuzz.sh
+	$(Q)tests/run tests/fuzz/fuzz.sh
 
 # Programs of the benchmarks.
 
@@ -150,25 +151,28 @@ test-programs:
 	$(Q)$(MAKE) WERROR=1 VARIANT=asan all unit
 	$(Q)$(MAKE) WERROR=1 VARIANT=fuzz CC=clang fuzzers
 
+# tests/system/NAME.sh each
+SYSTEM := cli console control translate micro mmu overcommit checkpoint clone migrate plan netns shadow \
+	shadow_micro shadow_state sim top
+
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
-	$(Q)tests/run --limit 1400 --beside "tests/lab.sh amd-npt" \
-		--beside "tests/guests-in-lab.sh amd-npt" \
-		--beside "tests/ptwalk-in-lab.sh amd-npt" \
+	$(Q)tests/run --limit 1400 --beside "tests/lab/lab.sh amd-npt" \
+		--beside "tests/lab/guests.sh amd-npt" \
+		--beside "tests/lab/ptwalk.sh amd-npt" \
 		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
-		tests/fuzz.sh tests/cli.sh tests/console.sh tests/control.sh tests/translate.sh tests/micro.sh \
-		tests/mmu.sh tests/overcommit.sh tests/checkpoint.sh tests/clone.sh tests/migrate.sh tests/plan.sh \
-		tests/netns.sh tests/shadow.sh tests/shadow_micro.sh tests/shadow_state.sh tests/sim.sh tests/top.sh \
-		"QUIRE=build/asan/quire tests/cli.sh" \
-		"QUIRE=build/asan/quire tests/control.sh" "SIM=build/asan/quire-sim tests/sim.sh"
+		tests/fuzz/fuzz.sh $(SYSTEM:%=tests/system/%.sh) \
+		"QUIRE=build/asan/quire tests/system/cli.sh" \
+		"QUIRE=build/asan/quire tests/system/control.sh" \
+		"SIM=build/asan/quire-sim tests/system/sim.sh"
 
 check-lab: ## run the guests in all four emulated hosts
 	$(Q)tools/install-deps build lab
 	$(Q)$(MAKE) all guests
 	$(Q)$(MAKE) unit
-	$(Q)tests/run --limit 1800 tests/lab.sh $(foreach host,amd-npt amd-shadow intel-ept intel-shadow, \
-		"tests/ptwalk-in-lab.sh $(host)" "tests/guests-in-lab.sh $(host)")
+	$(Q)tests/run --limit 1800 tests/lab/lab.sh $(foreach host,amd-npt amd-shadow intel-ept intel-shadow, \
+		"tests/lab/ptwalk.sh $(host)" "tests/lab/guests.sh $(host)")
 
 bench: ## print ratios against the peers
 	$(Q)tools/install-deps build lab report

@@ -3,7 +3,7 @@
 # What can be said of the source without running it: layers, sizes, format, shell scripts, the
 # manual, and that clang builds it without a warning too.
 cd "$(dirname "$0")/.." || exit 1
-. tests/lib.sh
+. tests/lib/lib.sh
 
 scripts()
 {

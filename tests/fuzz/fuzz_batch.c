@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/batch_fixture.h"
+#include "tests/mm/wire/batch_fixture.h"
 
 #define NR 16u
 

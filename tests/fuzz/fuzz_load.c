@@ -10,8 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "tests/loading.h"
-#include "tests/pv_guest.h"
+#include "tests/vmm/boot/loading.h"
+#include "tests/vmm/boot/pv_guest.h"
 
 #define GUEST_SIZE (16 * MiB)
 

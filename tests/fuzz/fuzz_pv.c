@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * libFuzzer target: any bytes as what a Xen PV guest does, on two processors without KVM
- * (tests/bare_pv.h): hypercalls, writes to its tables, faults, instructions that trap. After each
- * few steps its shadow tables must agree with its own, and lead nowhere but to its memory; each way
- * back must be one that the monitor can take. A guest that dies of what it did is at its end.
+ * (tests/vmm/pv/bare_pv.h): hypercalls, writes to its tables, faults, instructions that trap. After
+ * each few steps its shadow tables must agree with its own, and lead nowhere but to its memory;
+ * each way back must be one that the monitor can take. A guest that dies of what it did is at its
+ * end.
  *
  * The first byte says how large the arena is and whether KVM wants touches; each step is a byte and
  * its operands. Values come mostly from a small dictionary: get_value(). First corpus:
@@ -11,7 +12,7 @@
  */
 #include <string.h>
 
-#include "tests/bare_pv.h"
+#include "tests/vmm/pv/bare_pv.h"
 #include "tests/fuzz/pv_input.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/fake_machine.h"
+#include "tests/lib/fake_machine.h"
 #include "vmm/control/qmp.h"
 
 #define PROBE  "\xff{\"execute\": \"query-kvm\", \"id\": \"probe\"}"

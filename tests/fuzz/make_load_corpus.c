@@ -6,7 +6,7 @@
  */
 #include <stdio.h>
 
-#include "tests/kernel_image.h"
+#include "tests/vmm/boot/kernel_image.h"
 
 static int save(const char *dir, const char *name, struct image image)
 {

@@ -6,7 +6,7 @@
 #ifndef QUIRE_TESTS_FUZZ_PV_PROGRAM_H
 #define QUIRE_TESTS_FUZZ_PV_PROGRAM_H
 
-#include "tests/bare_pv.h"
+#include "tests/vmm/pv/bare_pv.h"
 #include "tests/fuzz/pv_input.h"
 
 /* The first byte: whether KVM wants touches, and how large the arena is. */
