@@ -19,6 +19,13 @@ typedef struct {
 	u64 v;
 } gfn_t;
 
+/*
+ * A page's number: its offset in the file behind guest memory, in pages. It is not a gfn: guest
+ * memory has a hole below 4 GiB, the file has none (mm/space/space.h).
+ */
+typedef u32 page_no;
+#define PAGE_NONE UINT32_MAX
+
 static inline gpa_t gpa(u64 v)
 {
 	return (gpa_t){v};

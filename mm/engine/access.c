@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/base/pageset.h"
 #include "mm/engine/fill.h"
 #include "mm/engine/snap.h"
 
@@ -118,7 +119,7 @@ int mem_take_written(struct mem *m, u64 *pages)
 	if (!m->written)
 		ret = -ENOMEM;
 	if (!ret) {
-		page_set_add(pages, m->written, words);
+		pageset_add(pages, m->written, words);
 		memset(m->written, 0, words * sizeof(u64));
 	}
 	pthread_mutex_unlock(&m->lock);

@@ -69,7 +69,7 @@ void evict_fini(struct mem *m)
 
 void evict_forget_copy(struct mem *m, page_no no)
 {
-	u32 id = page_set_stored(&m->pages, no, STORE_NONE);
+	u32 id = page_set_copy(&m->pages, no, STORE_NONE);
 
 	if (id)
 		store_drop(m->store, id);
@@ -191,7 +191,7 @@ static void choose(struct mem *m, struct evict_batch *b, u32 n, u32 cold_ticks)
 		page_no no = b->nos[i];
 
 		b->clean[i] = m->pages.page[no].protect & PAGE_PROTECT_EVICT;
-		b->had[i] = page_set_stored(&m->pages, no, STORE_NONE);
+		b->had[i] = page_set_copy(&m->pages, no, STORE_NONE);
 		page_move(&m->pages, no, PAGE_EVICTING);
 	}
 }
@@ -274,7 +274,7 @@ static void let_go(struct mem *m, page_no no, u32 id)
 	if (id && zero)
 		store_drop(m->store, id);
 	else
-		page_set_stored(&m->pages, no, id);
+		page_set_copy(&m->pages, no, id);
 	page_move(&m->pages, no, zero ? PAGE_ABSENT : PAGE_STORED);
 	m->evicted++;
 }

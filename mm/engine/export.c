@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "mm/base/pageset.h"
 #include "mm/engine/fill.h"
 #include "mm/space/pager.h"
 
@@ -190,7 +191,7 @@ static void present_some(struct mem *m, u64 *pages, page_no first, u32 n)
 	}
 	pthread_mutex_unlock(&m->lock);
 	for (u32 i = 0; i < n; i++)
-		if (page_in_set(there, i) && !pager_knows_zero(m->cfg.origin, first + i))
+		if (pageset_has(there, i) && !pager_knows_zero(m->cfg.origin, first + i))
 			set_bits(pages, first + i, (u64)first + i + 1);
 	pthread_mutex_lock(&m->lock);
 }

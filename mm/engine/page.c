@@ -94,7 +94,7 @@ void page_move(struct pages *ps, page_no no, enum page_state to)
 		ASSERT(page_sane(ps, no));
 }
 
-u32 page_set_stored(struct pages *ps, page_no no, u32 id)
+u32 page_set_copy(struct pages *ps, page_no no, u32 id)
 {
 	struct page *p = &ps->page[no];
 	u32 had = p->stored;

@@ -63,15 +63,8 @@
 #ifndef QUIRE_MM_ENGINE_PAGE_H
 #define QUIRE_MM_ENGINE_PAGE_H
 
-#include "mm/base/base.h"
+#include "mm/base/addr.h"
 #include "mm/base/err.h"
-
-/*
- * A page's number: its offset in the file behind guest memory, in pages. It is not a gfn: guest
- * memory has a hole below 4 GiB, the file has none (mm/space/space.h).
- */
-typedef u32 page_no;
-#define PAGE_NONE UINT32_MAX
 
 enum page_state {
 	PAGE_ABSENT,
@@ -128,7 +121,7 @@ void pages_fini(struct pages *pages);
 void page_move(struct pages *pages, page_no no, enum page_state to);
 
 /* Give a page its stored copy, or take it away (0). Returns the id it had before. */
-u32 page_set_stored(struct pages *pages, page_no no, u32 id);
+u32 page_set_copy(struct pages *pages, page_no no, u32 id);
 
 /*
  * Add or remove reasons for write protection. True when the page must now be write-protected
@@ -146,62 +139,6 @@ bool pages_sane(const struct pages *pages);
 static inline bool page_in_memory(const struct page *p)
 {
 	return p->state == PAGE_RESIDENT || p->state == PAGE_IDLE || p->state == PAGE_EVICTING;
-}
-
-/* Sets of pages: a bit for each, in words of 64. */
-static inline bool page_in_set(const u64 *set, page_no no)
-{
-	return set[no / 64] >> no % 64 & 1;
-}
-
-static inline u64 page_set_count(const u64 *set, u32 words)
-{
-	u64 n = 0;
-
-	for (u32 i = 0; i < words; i++)
-		n += (u64)__builtin_popcountll(set[i]);
-	return n;
-}
-
-/* What is in another set of that size: add it to a set, remove it from one, keep nothing else. */
-static inline void page_set_add(u64 *to, const u64 *of, u32 words)
-{
-	for (u32 i = 0; i < words; i++)
-		to[i] |= of[i];
-}
-
-static inline void page_set_remove(u64 *from, const u64 *of, u32 words)
-{
-	for (u32 i = 0; i < words; i++)
-		from[i] &= ~of[i];
-}
-
-static inline void page_set_keep(u64 *in, const u64 *of, u32 words)
-{
-	for (u32 i = 0; i < words; i++)
-		in[i] &= of[i];
-}
-
-/* Leave in the set no more than its first @most. */
-static inline void page_set_cut(u64 *set, u32 words, u64 most)
-{
-	for (u32 i = 0; i < words; i++) {
-		u64 n = (u64)__builtin_popcountll(set[i]);
-
-		for (; n > most; n--)
-			set[i] &= ~((u64)1 << (63 - __builtin_clzll(set[i])));
-		most -= n;
-	}
-}
-
-/* The pages that @bits, which is word @word of a set, stands for; returns how many. */
-static inline u32 page_set_list(u32 word, u64 bits, page_no nos[64])
-{
-	u32 n = 0;
-
-	for (; bits; bits &= bits - 1)
-		nos[n++] = word * 64 + (u32)__builtin_ctzll(bits);
-	return n;
 }
 
 #endif

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mm/base/pageset.h"
 #include "mm/engine/fill.h"
 #include "mm/engine/snap.h"
 
@@ -169,7 +170,7 @@ static void place(struct mem *m, page_no no, store_id id)
 		store_drop(m->store, id);
 		return;
 	}
-	page_set_stored(&m->pages, no, id);
+	page_set_copy(&m->pages, no, id);
 	page_move(&m->pages, no, PAGE_STORED);
 	m->peak = MAX(m->peak, used_bytes(m));
 }
@@ -317,7 +318,7 @@ void put_forget(struct mem *m, const u64 *pages)
 	for (page_no no = 0; no < m->pages.nr && !atomic_load(&m->cut); no += n + 1) {
 		while (no % 64 == 0 && no < m->pages.nr && !pages[no / 64])
 			no += 64;
-		for (n = 0; no + n < m->pages.nr && page_in_set(pages, no + n);)
+		for (n = 0; no + n < m->pages.nr && pageset_has(pages, no + n);)
 			n++;
 		discard(m, no, n);
 	}

@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "mm/base/clock.h"
+#include "mm/base/pageset.h"
 #include "mm/engine/impl.h"
 #include "mm/base/thread.h"
 
@@ -450,7 +451,7 @@ int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct e
 	ret = remote_prepare(r, mem, err);
 	if (ret)
 		return ret;
-	page_set_keep(r->came, missing, nr_words(r));
+	pageset_keep(r->came, missing, nr_words(r));
 	put_forget(mem, r->came);
 	memset(r->came, 0, nr_words(r) * sizeof(r->came[0]));
 	r->mem = mem;

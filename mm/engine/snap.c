@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/base/pageset.h"
 #include "mm/engine/export.h"
 #include "mm/engine/fill.h"
 
@@ -164,7 +165,7 @@ int mem_snap_begin(struct mem *m, struct err *err)
 
 static void touch(struct snap *s, page_no no)
 {
-	s->nr_touched += !page_in_set(s->touched, no);
+	s->nr_touched += !pageset_has(s->touched, no);
 	s->touched[no / 64] |= (u64)1 << no % 64;
 }
 
@@ -213,7 +214,7 @@ static bool is_wanted(struct mem *m, const u64 *pages)
 		return true;
 	if (!pages[s->hand / 64])
 		s->hand = MIN(s->hand | 63, m->pages.nr - 1);
-	return page_in_set(pages, s->hand);
+	return pageset_has(pages, s->hand);
 }
 
 bool mem_snap_arm(struct mem *m, const u64 *pages)

@@ -30,7 +30,7 @@
 #include "mm/base/base.h"
 #include "mm/codec/codec.h"
 #include "mm/base/err.h"
-#include "mm/engine/page.h"
+#include "mm/base/addr.h"
 
 /* The first version of the format. A reader takes this one and all before it. */
 #define IMAGE_VERSION 1

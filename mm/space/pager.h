@@ -13,7 +13,7 @@
 #include "mm/base/base.h"
 #include "mm/codec/codec.h"
 #include "mm/base/err.h"
-#include "mm/engine/page.h"
+#include "mm/base/addr.h"
 
 struct pager;
 

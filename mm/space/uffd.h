@@ -18,7 +18,7 @@
 #define QUIRE_MM_SPACE_UFFD_H
 
 #include "mm/base/err.h"
-#include "mm/engine/page.h"
+#include "mm/base/addr.h"
 
 struct uffd {
 	int fd;

@@ -15,7 +15,7 @@
 #define QUIRE_MM_WIRE_BATCH_DELTA_H
 
 #include "mm/base/base.h"
-#include "mm/engine/page.h"
+#include "mm/base/addr.h"
 
 #define VERSION_WAYS 8u
 

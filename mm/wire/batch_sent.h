@@ -14,7 +14,7 @@
 #define QUIRE_MM_WIRE_BATCH_SENT_H
 
 #include "mm/codec/codec.h"
-#include "mm/engine/page.h"
+#include "mm/base/addr.h"
 
 struct batch_sent {
 	struct codec_sum *sums;

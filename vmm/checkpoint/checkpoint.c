@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "mm/base/clock.h"
+#include "mm/base/pageset.h"
 #include "mm/image/image.h"
 #include "mm/base/thread.h"
 #include "vmm/vm/dirty.h"
@@ -197,7 +198,7 @@ static int arm(struct checkpoint *c, bool incremental, struct err *err)
 
 	if (!ret && incremental)
 		ret = dirty_harvest(c->vm, c->chain->dirty, err);
-	if (!ret && incremental && page_set_count(pages, dirty_words(c->vm)) < MEM_SNAP_FEW)
+	if (!ret && incremental && pageset_count(pages, dirty_words(c->vm)) < MEM_SNAP_FEW)
 		return 0;
 	while (!ret && mem_snap_arm(c->vm->mem, pages))
 		if (is_cancelled(c))

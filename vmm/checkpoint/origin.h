@@ -8,7 +8,7 @@
 
 #include "mm/base/base.h"
 #include "mm/base/err.h"
-#include "mm/engine/page.h"
+#include "mm/base/addr.h"
 #include "vmm/state/state.h"
 
 struct vm;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/base/pageset.h"
 #include "mm/engine/mem.h"
 #include "mm/base/thread.h"
 #include "vmm/migrate/first_pages.h"
@@ -29,8 +30,8 @@
 static void take(struct outgoing *o, const u64 *pages)
 {
 	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
-	page_set_keep(o->todo, pages, o->words);
-	page_set_remove(o->dirty, o->todo, o->words);
+	pageset_keep(o->todo, pages, o->words);
+	pageset_remove(o->dirty, o->todo, o->words);
 }
 
 /*
@@ -59,8 +60,8 @@ int outgoing_tell_missing(struct outgoing *o, struct err *err)
 	ret = outgoing_harvest(o, o->first, err);
 	if (ret)
 		return ret;
-	page_set_add(o->dirty, o->first, o->words);
-	page_set_cut(o->first, o->words, MAX_FRESH);
+	pageset_add(o->dirty, o->first, o->words);
+	pageset_cut(o->first, o->words, MAX_FRESH);
 	first_pages(o->cfg.vm, o->first);
 	take(o, o->first);
 	return migrate_send_bitmap(o->wires[0], o->dirty, o->words, err);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "mm/base/clock.h"
+#include "mm/base/pageset.h"
 #include "mm/engine/mem.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/migrate/outgoing_impl.h"
@@ -46,14 +47,14 @@ int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err)
 
 	/* more than what is new may be noted: a checkpoint then saves a page too many */
 	if (also)
-		page_set_add(also, pages, o->words);
+		pageset_add(also, pages, o->words);
 	return ret;
 }
 
 int outgoing_send_round(struct outgoing *o, struct err *err)
 {
 	struct sender_stats before, after;
-	u64 since = now_ns(), pages = page_set_count(o->todo, o->words), ns;
+	u64 since = now_ns(), pages = pageset_count(o->todo, o->words), ns;
 	double rate;
 	int ret;
 
@@ -96,7 +97,7 @@ static void note_round(struct outgoing *o, u32 round, u64 dirty, u64 ns)
 /* From o->dirty into o->todo what is worth sending now. */
 static void choose(struct outgoing *o)
 {
-	u64 all = page_set_count(o->dirty, o->words), hot = 0;
+	u64 all = pageset_count(o->dirty, o->words), hot = 0;
 	bool defer;
 
 	for (u32 i = 0; i < o->words; i++)
@@ -198,7 +199,7 @@ static int converge(struct outgoing *o, struct err *err)
 			ret = err_set(err, -ECANCELED, "cancelled");
 		if (ret)
 			break;
-		dirty = page_set_count(o->dirty, o->words);
+		dirty = pageset_count(o->dirty, o->words);
 		note_round(o, round, dirty, now_ns() - since);
 		since = now_ns();
 		ret = late(o, err);

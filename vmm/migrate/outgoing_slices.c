@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "mm/base/clock.h"
-#include "mm/engine/page.h"
+#include "mm/base/pageset.h"
 #include "vmm/migrate/outgoing_impl.h"
 #include "vmm/vm/vm.h"
 
@@ -59,15 +59,15 @@ static int spell(struct outgoing *o, u64 most, u64 *left, struct err *err)
 	ret = outgoing_harvest(o, o->dirty, err);
 	if (!ret) {
 		memcpy(o->todo, o->dirty, o->words * sizeof(u64));
-		page_set_cut(o->todo, o->words, most);
-		page_set_remove(o->dirty, o->todo, o->words);
+		pageset_cut(o->todo, o->words, most);
+		pageset_remove(o->dirty, o->todo, o->words);
 		ret = outgoing_send_round(o, err);
 	}
 	vm_thaw(o->cfg.vm);
 	pthread_mutex_lock(&o->lock);
 	o->progress.spells++;
 	pthread_mutex_unlock(&o->lock);
-	*left = page_set_count(o->dirty, o->words);
+	*left = pageset_count(o->dirty, o->words);
 	return ret;
 }
 
@@ -78,9 +78,9 @@ int outgoing_watch(struct outgoing *o, u64 *left, bool *fast, struct err *err)
 	memset(o->todo, 0, o->words * sizeof(u64));
 	usleep(WATCH_NS / 1000);
 	ret = outgoing_harvest(o, o->todo, err);
-	*fast = outgoing_pages_ns(o, page_set_count(o->todo, o->words)) > WATCH_NS / 3;
-	page_set_add(o->dirty, o->todo, o->words);
-	*left = page_set_count(o->dirty, o->words);
+	*fast = outgoing_pages_ns(o, pageset_count(o->todo, o->words)) > WATCH_NS / 3;
+	pageset_add(o->dirty, o->todo, o->words);
+	*left = pageset_count(o->dirty, o->words);
 	return ret;
 }
 

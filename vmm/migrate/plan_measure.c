@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mm/base/clock.h"
+#include "mm/base/pageset.h"
 #include "mm/engine/mem.h"
 #include "mm/space/space.h"
 #include "vmm/vm/dirty.h"
@@ -71,7 +72,7 @@ static int harvest(struct measuring *m)
 	memset(m->slice, 0, m->words * sizeof(u64));
 	ret = dirty_harvest(m->order->vm, m->slice, m->err);
 	if (also)
-		page_set_add(also, m->slice, m->words);
+		pageset_add(also, m->slice, m->words);
 	return ret;
 }
 
@@ -87,11 +88,11 @@ static int watch(struct measuring *m)
 		ret = nap_until(m, since + (u64)slices_ms[i] * 1000000);
 		if (!ret)
 			ret = harvest(m);
-		page_set_add(m->all, m->slice, m->words);
-		written += page_set_count(m->slice, m->words);
+		pageset_add(m->all, m->slice, m->words);
+		written += pageset_count(m->slice, m->words);
 		m->in->curve[i] = (struct plan_point){
 			.ns = now_ns() - since,
-			.pages = page_set_count(m->all, m->words),
+			.pages = pageset_count(m->all, m->words),
 		};
 		m->in->nr_points = i + 1;
 	}
@@ -161,7 +162,7 @@ static int weigh_pages(struct measuring *m)
 
 	if (ret)
 		return err_set(m->err, ret, "memory: %s", strerror(-ret));
-	in->pages = page_set_count(m->present, m->words);
+	in->pages = pageset_count(m->present, m->words);
 	n = draw(m, nos);
 	for (u32 effort = 0; effort < 2 && n && !ret; effort++)
 		ret = encode(m, nos, n, effort, &bytes[effort], &ns[effort]);

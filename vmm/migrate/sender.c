@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "mm/base/clock.h"
+#include "mm/base/pageset.h"
 #include "mm/engine/mem.h"
 #include "mm/base/thread.h"
 #include "vmm/migrate/format.h"
@@ -231,8 +232,7 @@ static int send_chunk(struct stream *st, u64 *pages, u32 chunk, struct way *way,
 
 		if (word * 64 >= s->cfg.nr_pages)
 			break;
-		n = page_set_list(word, __atomic_exchange_n(&pages[word], 0, __ATOMIC_RELAXED),
-				  nos);
+		n = pageset_list(word, __atomic_exchange_n(&pages[word], 0, __ATOMIC_RELAXED), nos);
 		if (!n)
 			continue;
 		*any = true;
@@ -402,7 +402,7 @@ static int send_here(struct sender *s, u64 *pages, struct err *err)
 
 int sender_send(struct sender *s, u64 *pages, struct err *err)
 {
-	if (page_set_count(pages, (s->cfg.nr_pages + 63) / 64) <= FEW_PAGES)
+	if (pageset_count(pages, (s->cfg.nr_pages + 63) / 64) <= FEW_PAGES)
 		return send_here(s, pages, err);
 	return send_by_threads(s, pages, err);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/base/pageset.h"
 #include "mm/image/image.h"
 #include "mm/engine/mem.h"
 #include "mm/engine/remote.h"
@@ -46,7 +47,7 @@ static int write_word(struct image_writer *w, struct mem *mem, u32 word, u64 bit
 {
 	const struct mem_snap_sink sink = {w, put_page, put_block};
 	page_no nos[64];
-	u32 n = page_set_list(word, bits, nos);
+	u32 n = pageset_list(word, bits, nos);
 
 	return n ? mem_export(mem, nos, n, &sink, err) : 0;
 }
@@ -100,7 +101,7 @@ static u32 run_of(const u64 *bits, page_no no, u32 nr_pages)
 {
 	u32 n = 0;
 
-	while (n < AT_ONCE && no + n < nr_pages && page_in_set(bits, no + n))
+	while (n < AT_ONCE && no + n < nr_pages && pageset_has(bits, no + n))
 		n++;
 	return n;
 }

@@ -2,7 +2,7 @@
 /*
  * The page's state machine: every pair of states against the drawing in mm/engine/page.h, written
  * down a second time here; the list of idle pages against an array; reasons for write protection
- * against a set. And sets of pages, page by page.
+ * against a set.
  */
 #include "tests/lib/test.h"
 
@@ -41,7 +41,7 @@ static void bring(struct pages *ps, page_no no, enum page_state to)
 
 	for (int i = 0; i < 5 && path[to][i] != PAGE_ABSENT; i++) {
 		if (path[to][i] == PAGE_STORED)
-			page_set_stored(ps, no, 1);
+			page_set_copy(ps, no, 1);
 		page_move(ps, no, path[to][i]);
 	}
 }
@@ -49,7 +49,7 @@ static void bring(struct pages *ps, page_no no, enum page_state to)
 /* What must hold of a descriptor in the new state, so that only the arrow is at issue. */
 static void dress(struct pages *ps, page_no no, enum page_state to)
 {
-	page_set_stored(ps, no, to == PAGE_STORED ? 7 : 0);
+	page_set_copy(ps, no, to == PAGE_STORED ? 7 : 0);
 	ps->page[no].flags = 0;
 }
 
@@ -136,7 +136,7 @@ static void test_random_lives(void **state)
 			continue;
 		/* a kept copy now and then, as the states allow */
 		if (to == PAGE_ABSENT || to == PAGE_STORED || next_random(&seed) % 4 == 0)
-			page_set_stored(&ps, no, to == PAGE_STORED ? moves + 1 : 0);
+			page_set_copy(&ps, no, to == PAGE_STORED ? moves + 1 : 0);
 		page_move(&ps, no, to);
 		model_move(&m, no, from, to);
 		if (++moves % 16 == 0)
@@ -193,64 +193,13 @@ static void test_reasons(void **state)
 	pages_fini(&ps);
 }
 
-enum { WORDS = 5, SET = WORDS * 64 };
-
-static void draw_set(u64 set[WORDS], u32 *seed)
-{
-	memset(set, 0, WORDS * sizeof(u64));
-	for (page_no no = 0; no < SET; no++)
-		set[no / 64] |= (u64)(next_random(seed) % 2) << no % 64;
-}
-
-/* The last word is not the set's: it must stay as it is. */
-static void test_sets(void **state)
-{
-	const u32 words = WORDS - 1;
-	u64 a[WORDS], b[WORDS], all[WORDS], rest[WORDS], both[WORDS];
-	u32 seed = 1;
-
-	(void)state;
-	draw_set(a, &seed);
-	draw_set(b, &seed);
-	memcpy(all, a, sizeof(a));
-	memcpy(rest, a, sizeof(a));
-	memcpy(both, a, sizeof(a));
-	page_set_add(all, b, words);
-	page_set_remove(rest, b, words);
-	page_set_keep(both, b, words);
-	for (page_no no = 0; no < words * 64; no++) {
-		bool in_a = page_in_set(a, no), in_b = page_in_set(b, no);
-
-		assert_int_equal(page_in_set(all, no), in_a || in_b);
-		assert_int_equal(page_in_set(rest, no), in_a && !in_b);
-		assert_int_equal(page_in_set(both, no), in_a && in_b);
-	}
-	assert_true(all[words] == a[words] && rest[words] == a[words] && both[words] == a[words]);
-}
-
-/* A set may be its own operand, and be none. */
-static void test_sets_of_their_own(void **state)
-{
-	u64 a[WORDS], b[WORDS];
-	u32 seed = 2;
-
-	(void)state;
-	draw_set(a, &seed);
-	memcpy(b, a, sizeof(a));
-	page_set_add(b, b, WORDS);
-	page_set_keep(b, b, WORDS);
-	page_set_remove(b, a, 0);
-	assert_memory_equal(a, b, sizeof(a));
-	page_set_remove(b, b, WORDS);
-	assert_int_equal(page_set_count(b, WORDS), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_arrow), cmocka_unit_test(test_random_lives),
-		cmocka_unit_test(test_insane),	    cmocka_unit_test(test_reasons),
-		cmocka_unit_test(test_sets),	    cmocka_unit_test(test_sets_of_their_own),
+		cmocka_unit_test(test_every_arrow),
+		cmocka_unit_test(test_random_lives),
+		cmocka_unit_test(test_insane),
+		cmocka_unit_test(test_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/engine/page.h"
+#include "mm/base/pageset.h"
 #include "mm/space/space.h"
 #include "tests/lib/vm_fixture.h"
 #include "vmm/migrate/first_pages.h"
@@ -44,7 +44,7 @@ static u32 look(struct runner *r)
 {
 	memset(pages, 0, sizeof(pages));
 	first_pages(r->vm, pages);
-	return (u32)page_set_count(pages, WORDS);
+	return (u32)pageset_count(pages, WORDS);
 }
 
 static bool has(struct runner *r, u64 at)
@@ -52,7 +52,7 @@ static bool has(struct runner *r, u64 at)
 	u64 no;
 
 	assert_true(space_page_of(r->vm->space, gpa(at), 1, &no));
-	return page_in_set(pages, (page_no)no);
+	return pageset_has(pages, (page_no)no);
 }
 
 /* KVM's own walk says where a linear address is. */
