@@ -40,11 +40,11 @@ static int collect(void *opaque, const char *data, size_t len)
 	return 0;
 }
 
-static void on_event(void *opaque, enum machine_event event, enum machine_reason reason)
+static void on_event(void *opaque, enum machine_event event, enum shutdown_cause cause)
 {
 	const struct timeval now = {.tv_sec = 1};
 	struct peer *p = opaque;
-	char *line = qmp_event_line(event, reason, &now);
+	char *line = qmp_event_line(event, cause, &now);
 
 	ASSERT(!qmp_notify(p->q, line));
 	free(line);

@@ -116,10 +116,10 @@ unsigned int machine_exit_counts(const struct machine *m,
 	return 2;
 }
 
-static void notify(struct machine *m, enum machine_event event, enum machine_reason reason)
+static void notify(struct machine *m, enum machine_event event, enum shutdown_cause cause)
 {
 	if (m->listener)
-		m->listener(m->listener_opaque, event, reason);
+		m->listener(m->listener_opaque, event, cause);
 }
 
 static int refuse_when_over(const struct machine *m, struct err *err)
@@ -134,7 +134,7 @@ int machine_pause(struct machine *m, struct err *err)
 	if (ret || m->state != MACHINE_RUNNING)
 		return ret;
 	m->state = MACHINE_PAUSED;
-	notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
+	notify(m, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 	return 0;
 }
 
@@ -145,7 +145,7 @@ int machine_resume(struct machine *m, struct err *err)
 	if (ret || m->state == MACHINE_RUNNING)
 		return ret;
 	m->state = MACHINE_RUNNING;
-	notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+	notify(m, MACHINE_EV_RESUME, SHUTDOWN_BY_NONE);
 	return 0;
 }
 
@@ -154,7 +154,7 @@ int machine_reset(struct machine *m, struct err *err)
 	int ret = refuse_when_over(m, err);
 
 	if (!ret)
-		notify(m, MACHINE_EV_RESET, MACHINE_BY_QMP_RESET);
+		notify(m, MACHINE_EV_RESET, SHUTDOWN_BY_QMP_RESET);
 	return ret;
 }
 
@@ -163,15 +163,15 @@ int machine_powerdown(struct machine *m, struct err *err)
 	int ret = refuse_when_over(m, err);
 
 	if (!ret)
-		notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
+		notify(m, MACHINE_EV_POWERDOWN, SHUTDOWN_BY_NONE);
 	return ret;
 }
 
-void machine_quit(struct machine *m, enum machine_reason reason)
+void machine_quit(struct machine *m, enum shutdown_cause cause)
 {
 	m->state = MACHINE_SHUTDOWN;
 	if (!m->nr_quits++)
-		notify(m, MACHINE_EV_SHUTDOWN, reason);
+		notify(m, MACHINE_EV_SHUTDOWN, cause);
 }
 
 void machine_listen(struct machine *m, machine_event_fn fn, void *opaque)

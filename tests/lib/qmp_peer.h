@@ -56,11 +56,11 @@ static inline int collect(void *opaque, const char *data, size_t len)
 	return 0;
 }
 
-static inline void on_event(void *opaque, enum machine_event event, enum machine_reason reason)
+static inline void on_event(void *opaque, enum machine_event event, enum shutdown_cause cause)
 {
 	const struct timeval now = {.tv_sec = 7, .tv_usec = 9};
 	struct peer *p = opaque;
-	char *line = qmp_event_line(event, reason, &now);
+	char *line = qmp_event_line(event, cause, &now);
 
 	assert_non_null(line);
 	qmp_notify(p->q, line);

@@ -44,14 +44,14 @@ static void on_signal(uv_signal_t *handle, int signum)
 
 	(void)signum;
 	s->signalled = true;
-	machine_quit(s->machine, MACHINE_BY_SIGNAL);
+	machine_quit(s->machine, SHUTDOWN_BY_SIGNAL);
 }
 
-static void on_event(void *opaque, enum machine_event event, enum machine_reason reason)
+static void on_event(void *opaque, enum machine_event event, enum shutdown_cause cause)
 {
 	struct session *s = opaque;
 
-	control_event(s->control, event, reason);
+	control_event(s->control, event, cause);
 }
 
 /* Clients hear every event; a person one line on stderr, at most once a minute for each kind. */

@@ -412,11 +412,11 @@ static struct timeval now(void)
 	return t;
 }
 
-void control_event(struct control *c, enum machine_event event, enum machine_reason reason)
+void control_event(struct control *c, enum machine_event event, enum shutdown_cause cause)
 {
 	const struct timeval at = now();
 
-	tell_line(c, qmp_event_line(event, reason, &at));
+	tell_line(c, qmp_event_line(event, cause, &at));
 }
 
 void control_memory_event(struct control *c, const struct mem_event *event)

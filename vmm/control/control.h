@@ -41,7 +41,7 @@ int control_create(struct control **out, struct uv_loop_s *loop, struct machine 
 void control_destroy(struct control *c);
 
 /* Tell every client; from the machine's listeners. */
-void control_event(struct control *c, enum machine_event event, enum machine_reason reason);
+void control_event(struct control *c, enum machine_event event, enum shutdown_cause cause);
 void control_memory_event(struct control *c, const struct mem_event *event);
 
 /* A checkpoint has ended. */

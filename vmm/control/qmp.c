@@ -372,8 +372,7 @@ char *qmp_event(const char *name, json_t *data, const struct timeval *now)
 				 "event", name, "data", data));
 }
 
-char *qmp_event_line(enum machine_event event, enum machine_reason reason,
-		     const struct timeval *now)
+char *qmp_event_line(enum machine_event event, enum shutdown_cause cause, const struct timeval *now)
 {
 	static const struct {
 		const char *name;
@@ -389,8 +388,8 @@ char *qmp_event_line(enum machine_event event, enum machine_reason reason,
 
 	ASSERT(event < ARRAY_SIZE(kinds));
 	if (kinds[event].has_reason)
-		data = json_pack("{s:b, s:s}", "guest", machine_reason_is_guest(reason), "reason",
-				 machine_reason_name(reason));
+		data = json_pack("{s:b, s:s}", "guest", shutdown_cause_is_guest(cause), "reason",
+				 shutdown_cause_name(cause));
 	return qmp_event(kinds[event].name, data, now);
 }
 

@@ -66,7 +66,7 @@ char *qmp_event(const char *name, json_t *data, const struct timeval *now);
  * What happened to the machine, as a line that is the same for every client. The caller frees it;
  * NULL when there is no memory.
  */
-char *qmp_event_line(enum machine_event event, enum machine_reason reason,
+char *qmp_event_line(enum machine_event event, enum shutdown_cause cause,
 		     const struct timeval *now);
 
 /*

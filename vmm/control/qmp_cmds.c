@@ -104,7 +104,7 @@ static int cont(struct qmp_call *call)
 
 static int quit(struct qmp_call *call)
 {
-	machine_quit(call->machine, MACHINE_BY_QMP_QUIT);
+	machine_quit(call->machine, SHUTDOWN_BY_QMP_QUIT);
 	return 0;
 }
 

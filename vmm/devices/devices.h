@@ -13,7 +13,7 @@
 #define QUIRE_VMM_DEVICES_DEVICES_H
 
 #include "mm/base/base.h"
-#include "vmm/machine/machine.h"
+#include "vmm/shutdown.h"
 
 /* What devices ask of the machine around them. @opaque is device_host.opaque. */
 struct device_host {
@@ -21,7 +21,7 @@ struct device_host {
 	/* Drive an interrupt line (global system interrupt number). */
 	void (*irq)(void *opaque, u32 gsi, bool level);
 	/* The guest asks for its own end: @status is the exit status of the process. */
-	void (*end)(void *opaque, enum machine_reason reason, int status);
+	void (*end)(void *opaque, enum shutdown_cause cause, int status);
 	/* The guest wrote @byte to its serial port. */
 	void (*serial_out)(void *opaque, u8 byte);
 	/* The guest took serial input: there is room for more, or it began to listen for it. */

@@ -19,7 +19,7 @@ static void exit_out(struct device *dev, u16 port, u8 size, u32 value)
 {
 	(void)port;
 	(void)size;
-	dev->host->end(dev->host->opaque, MACHINE_BY_GUEST_OFF, (u8)value);
+	dev->host->end(dev->host->opaque, SHUTDOWN_BY_GUEST_OFF, (u8)value);
 }
 
 const struct device_ops dev_exit = {

@@ -105,7 +105,7 @@ static void pm_out(struct device *dev, u16 port, u8 size, u32 value)
 	update_sci(pm);
 	if ((regs.control & CNT_SLP_EN) &&
 	    (regs.control >> CNT_SLP_TYP & CNT_SLP_MASK) == ACPI_S5_SLP_TYP)
-		dev->host->end(dev->host->opaque, MACHINE_BY_GUEST_OFF, 0);
+		dev->host->end(dev->host->opaque, SHUTDOWN_BY_GUEST_OFF, 0);
 }
 
 void dev_pm_press(struct device *dev)

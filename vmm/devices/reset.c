@@ -26,7 +26,7 @@ static void reset_out(struct device *dev, u16 port, u8 size, u32 value)
 
 	(void)size;
 	if (kbd || chipset)
-		dev->host->end(dev->host->opaque, MACHINE_BY_GUEST_RESET, 0);
+		dev->host->end(dev->host->opaque, SHUTDOWN_BY_GUEST_RESET, 0);
 }
 
 const struct device_ops dev_reset = {

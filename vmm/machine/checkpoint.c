@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mm/image/image.h"
+#include "vmm/checkpoint/origin.h"
 #include "vmm/machine/impl.h"
 
 void machine_listen_checkpoint(struct machine *m, machine_checkpoint_fn fn, void *opaque)

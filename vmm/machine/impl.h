@@ -77,7 +77,7 @@ void machine_on_checkpoint(uv_async_t *handle);
 int machine_begin_chain(struct machine *m, struct err *err);
 
 /* Tell the listener. */
-void machine_notify(struct machine *m, enum machine_event event, enum machine_reason reason);
+void machine_notify(struct machine *m, enum machine_event event, enum shutdown_cause cause);
 
 /* The guest cannot go on. */
 void machine_fail(struct machine *m, const struct err *why);

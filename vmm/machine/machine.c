@@ -17,10 +17,10 @@
 #include "vmm/pv/pv.h"
 #include "vmm/vm/vcpu.h"
 
-void machine_notify(struct machine *m, enum machine_event event, enum machine_reason reason)
+void machine_notify(struct machine *m, enum machine_event event, enum shutdown_cause cause)
 {
 	if (m->listener)
-		m->listener(m->listener_opaque, event, reason);
+		m->listener(m->listener_opaque, event, cause);
 }
 
 void machine_listen(struct machine *m, machine_event_fn fn, void *opaque)
@@ -53,24 +53,24 @@ int machine_refuse_when_over(const struct machine *m, struct err *err)
 
 /* The end. */
 
-static void finish(struct machine *m, enum machine_reason reason, int status, const struct err *why)
+static void finish(struct machine *m, enum shutdown_cause cause, int status, const struct err *why)
 {
 	struct err wrong;
 
 	if (machine_is_over(m))
 		return;
-	if (reason != MACHINE_BY_ERROR && machine_check_at_end(m, &wrong)) {
-		reason = MACHINE_BY_ERROR;
+	if (cause != SHUTDOWN_BY_ERROR && machine_check_at_end(m, &wrong)) {
+		cause = SHUTDOWN_BY_ERROR;
 		status = 1;
 		why = &wrong;
 	}
 	if (m->state == MACHINE_RUNNING && m->vm)
 		vm_halt(m->vm);
-	m->state = reason == MACHINE_BY_ERROR ? MACHINE_INTERNAL_ERROR : MACHINE_SHUTDOWN;
+	m->state = cause == SHUTDOWN_BY_ERROR ? MACHINE_INTERNAL_ERROR : MACHINE_SHUTDOWN;
 	m->status = status;
 	if (why)
 		m->why = *why;
-	machine_notify(m, MACHINE_EV_SHUTDOWN, reason);
+	machine_notify(m, MACHINE_EV_SHUTDOWN, cause);
 	m->quitting = true;
 	uv_async_send(&m->ended_async);
 }
@@ -86,21 +86,21 @@ static void on_ended(uv_async_t *handle)
 		return;
 	}
 	if (m->vm && vm_ended(m->vm, &end))
-		finish(m, end.reason, end.status, &end.why);
+		finish(m, end.cause, end.status, &end.why);
 }
 
 void machine_fail(struct machine *m, const struct err *why)
 {
-	finish(m, MACHINE_BY_ERROR, 1, why);
+	finish(m, SHUTDOWN_BY_ERROR, 1, why);
 }
 
-void machine_quit(struct machine *m, enum machine_reason reason)
+void machine_quit(struct machine *m, enum shutdown_cause cause)
 {
 	struct err why = {""};
 
-	if (reason == MACHINE_BY_SIGNAL)
+	if (cause == SHUTDOWN_BY_SIGNAL)
 		err_set(&why, -EINTR, "ended by a signal");
-	finish(m, reason, why.text[0] ? 1 : 0, &why);
+	finish(m, cause, why.text[0] ? 1 : 0, &why);
 }
 
 int machine_exit_status(const struct machine *m, struct err *why)
@@ -197,12 +197,12 @@ static void console_drained(void *opaque)
 
 static void console_quit(void *opaque)
 {
-	machine_quit(opaque, MACHINE_BY_QMP_QUIT);
+	machine_quit(opaque, SHUTDOWN_BY_QMP_QUIT);
 }
 
 static void console_failed(void *opaque, const struct err *why)
 {
-	finish(opaque, MACHINE_BY_ERROR, 1, why);
+	finish(opaque, SHUTDOWN_BY_ERROR, 1, why);
 }
 
 /* Birth and death. */
@@ -385,7 +385,7 @@ int machine_pause(struct machine *m, struct err *err)
 		return ret;
 	vm_pause(m->vm);
 	m->state = MACHINE_PAUSED;
-	machine_notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 	return 0;
 }
 
@@ -396,7 +396,7 @@ int machine_resume(struct machine *m, struct err *err)
 	if (ret || m->state == MACHINE_RUNNING)
 		return ret;
 	m->state = MACHINE_RUNNING;
-	machine_notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_RESUME, SHUTDOWN_BY_NONE);
 	vm_resume(m->vm);
 	return 0;
 }
@@ -435,10 +435,10 @@ int machine_reset(struct machine *m, struct err *err)
 		return ret;
 	if (m->state == MACHINE_RUNNING)
 		vm_pause(m->vm);
-	machine_notify(m, MACHINE_EV_RESET, MACHINE_BY_QMP_RESET);
+	machine_notify(m, MACHINE_EV_RESET, SHUTDOWN_BY_QMP_RESET);
 	ret = replace_vm(m, err);
 	if (ret)
-		finish(m, MACHINE_BY_ERROR, 1, err);
+		finish(m, SHUTDOWN_BY_ERROR, 1, err);
 	return ret;
 }
 
@@ -453,7 +453,7 @@ int machine_powerdown(struct machine *m, struct err *err)
 			      m->cfg.name);
 	if (ret)
 		return ret;
-	machine_notify(m, MACHINE_EV_POWERDOWN, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_POWERDOWN, SHUTDOWN_BY_NONE);
 	devices_power_button(m->vm->devices);
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "mm/base/base.h"
 #include "mm/base/err.h"
 #include "mm/engine/mem.h"
+#include "vmm/shutdown.h"
 
 struct machine;
 struct uv_loop_s;	    /* libuv's uv_loop_t */
@@ -59,7 +60,7 @@ enum machine_state {
 	MACHINE_INTERNAL_ERROR, /* "internal-error": the guest cannot go on; likewise */
 };
 
-/* What happened, for those who listen. */
+/* What happened, for those who listen; why, an enum shutdown_cause says. */
 enum machine_event {
 	MACHINE_EV_STOP,      /* vCPUs stopped */
 	MACHINE_EV_RESUME,    /* vCPUs run (again) */
@@ -68,21 +69,7 @@ enum machine_event {
 	MACHINE_EV_SHUTDOWN,  /* the guest has ended, or is made to */
 };
 
-/* Why, with QMP's ShutdownCause names (machine_reason_name()). */
-enum machine_reason {
-	MACHINE_BY_NONE,	/* "none" */
-	MACHINE_BY_QMP_QUIT,	/* "host-qmp-quit" */
-	MACHINE_BY_QMP_RESET,	/* "host-qmp-system-reset" */
-	MACHINE_BY_SIGNAL,	/* "host-signal" */
-	MACHINE_BY_ERROR,	/* "host-error" */
-	MACHINE_BY_GUEST_OFF,	/* "guest-shutdown" */
-	MACHINE_BY_GUEST_RESET, /* "guest-reset" */
-	MACHINE_BY_GUEST_PANIC, /* "guest-panic": triple fault or the like */
-};
-
 const char *machine_state_name(enum machine_state state);
-const char *machine_reason_name(enum machine_reason reason);
-bool machine_reason_is_guest(enum machine_reason reason);
 
 /* Build the machine, in state MACHINE_PRELAUNCH. On failure nothing is left behind. */
 int machine_create(struct machine **out, struct uv_loop_s *loop, const struct machine_config *cfg,
@@ -152,7 +139,7 @@ int machine_reset(struct machine *m, struct err *err);
 int machine_powerdown(struct machine *m, struct err *err);
 
 /* End the process soon, from the main loop, after replies under way were written. */
-void machine_quit(struct machine *m, enum machine_reason reason);
+void machine_quit(struct machine *m, enum shutdown_cause cause);
 
 /*
  * Orders to the memory engine (mm/engine/mem.h) and questions to it. All fail, with a sentence,
@@ -267,8 +254,7 @@ typedef void (*machine_migrate_fn)(void *opaque, const struct migrate_progress *
 void machine_listen_migrate(struct machine *m, machine_migrate_fn fn, void *opaque);
 
 /* The one listener, called on the main thread as things happen. */
-typedef void (*machine_event_fn)(void *opaque, enum machine_event event,
-				 enum machine_reason reason);
+typedef void (*machine_event_fn)(void *opaque, enum machine_event event, enum shutdown_cause cause);
 void machine_listen(struct machine *m, machine_event_fn fn, void *opaque);
 
 /* Likewise for what the memory engine tells. Of a flood of events the oldest are lost. */

@@ -204,7 +204,7 @@ static void has_left(struct machine *m)
 		return;
 	m->state_before = m->state;
 	m->state = MACHINE_POSTMIGRATE;
-	machine_notify(m, MACHINE_EV_STOP, MACHINE_BY_NONE);
+	machine_notify(m, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 }
 
 /* Nobody has it over there after all, and it runs here again. */
@@ -214,7 +214,7 @@ static void has_stayed(struct machine *m)
 		return;
 	m->state = m->state_before;
 	if (m->state == MACHINE_RUNNING)
-		machine_notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+		machine_notify(m, MACHINE_EV_RESUME, SHUTDOWN_BY_NONE);
 }
 
 /* ---- Here ---- */
@@ -267,7 +267,7 @@ static void has_come(struct machine *m)
 		return;
 	m->state = guest->runs ? MACHINE_RUNNING : MACHINE_PAUSED;
 	if (guest->runs)
-		machine_notify(m, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+		machine_notify(m, MACHINE_EV_RESUME, SHUTDOWN_BY_NONE);
 }
 
 static void look_in(struct machine *m)

@@ -317,10 +317,10 @@ static long shutdown(struct pv_cpu *cpu, u64 at)
 		return -EFAULT;
 	switch (s.reason) {
 	case SHUTDOWN_poweroff:
-		vm_end(vm, MACHINE_BY_GUEST_OFF, 0);
+		vm_end(vm, SHUTDOWN_BY_GUEST_OFF, 0);
 		return 0;
 	case SHUTDOWN_reboot:
-		vm_end(vm, MACHINE_BY_GUEST_RESET, 0);
+		vm_end(vm, SHUTDOWN_BY_GUEST_RESET, 0);
 		return 0;
 	case SHUTDOWN_crash:
 		pv_guest_dies(cpu, "the guest reports a crash");

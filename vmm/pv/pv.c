@@ -309,7 +309,7 @@ static void fail_in_monitor(struct pv_cpu *cpu, int vector)
 {
 	const struct monitor_frame *f = monitor_get_frame(&cpu->vcpu->vm->pv->monitor, cpu->id);
 
-	vm_fail(cpu->vcpu->vm, MACHINE_BY_ERROR,
+	vm_fail(cpu->vcpu->vm, SHUTDOWN_BY_ERROR,
 		"vcpu %u: exception %d in the monitor at %#llx, address %#llx (a defect of quire)",
 		cpu->id, vector, (unsigned long long)f->rip, (unsigned long long)cpu->cr2);
 }

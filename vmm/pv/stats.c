@@ -44,6 +44,6 @@ void pv_check_in_time(struct pv_cpu *cpu)
 	check(pv, &c);
 	pv->next_check = now_ns() + CHECK_NS;
 	if (c.wrong)
-		vm_fail(pv->vm, MACHINE_BY_ERROR, PV_CHECK_FAILED, (unsigned long long)c.wrong,
+		vm_fail(pv->vm, SHUTDOWN_BY_ERROR, PV_CHECK_FAILED, (unsigned long long)c.wrong,
 			c.why);
 }

@@ -44,7 +44,7 @@ void pv_guest_dies(struct pv_cpu *cpu, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	vm_fail(cpu->vcpu->vm, MACHINE_BY_GUEST_PANIC, "vcpu %u: rip %#llx: %s", cpu->id,
+	vm_fail(cpu->vcpu->vm, SHUTDOWN_BY_GUEST_PANIC, "vcpu %u: rip %#llx: %s", cpu->id,
 		(unsigned long long)cpu->regs.rip, text);
 }
 

@@ -78,7 +78,7 @@ static void format_sregs(char *out, size_t size, const struct kvm_sregs *s)
 							 : "16");
 }
 
-void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *meaning)
+void vcpu_report(struct vcpu *vcpu, enum shutdown_cause cause, const char *meaning)
 {
 	struct kvm_regs regs = {0};
 	struct kvm_sregs sregs = {0};
@@ -92,7 +92,7 @@ void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *mean
 		return;
 	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
 	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
-		vm_fail(vcpu->vm, reason, "vcpu %u: %s (its registers cannot be read)", vcpu->id,
+		vm_fail(vcpu->vm, cause, "vcpu %u: %s (its registers cannot be read)", vcpu->id,
 			meaning);
 		return;
 	}
@@ -100,6 +100,6 @@ void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *mean
 	n = format_regs(dump, sizeof(dump), vcpu->id, &regs);
 	format_sregs(dump + n, sizeof(dump) - (size_t)n, &sregs);
 	host->log(host->opaque, dump);
-	vm_fail(vcpu->vm, reason, "vcpu %u: rip %#llx, code %s: %s", vcpu->id, regs.rip, bytes,
+	vm_fail(vcpu->vm, cause, "vcpu %u: rip %#llx, code %s: %s", vcpu->id, regs.rip, bytes,
 		meaning);
 }

@@ -284,20 +284,20 @@ static void handle_internal_error(struct vcpu *vcpu)
 	switch (vcpu->run->internal.suberror) {
 	case KVM_INTERNAL_ERROR_EMULATION:
 		vcpu_report(
-			vcpu, MACHINE_BY_ERROR,
+			vcpu, SHUTDOWN_BY_ERROR,
 			pvm ? "KVM here emulates CPL 0 and does not know this instruction (run the "
 			      "guest on a hardware KVM or in tools/quire-lab)"
 			    : "KVM had to emulate this instruction and could not");
 		break;
 	case KVM_INTERNAL_ERROR_SIMUL_EX:
-		vcpu_report(vcpu, MACHINE_BY_ERROR,
+		vcpu_report(vcpu, SHUTDOWN_BY_ERROR,
 			    "KVM met an exception while delivering another");
 		break;
 	case KVM_INTERNAL_ERROR_DELIVERY_EV:
-		vcpu_report(vcpu, MACHINE_BY_ERROR, "KVM could not deliver an event to the guest");
+		vcpu_report(vcpu, SHUTDOWN_BY_ERROR, "KVM could not deliver an event to the guest");
 		break;
 	default:
-		vcpu_report(vcpu, MACHINE_BY_ERROR, "KVM met an internal error");
+		vcpu_report(vcpu, SHUTDOWN_BY_ERROR, "KVM met an internal error");
 	}
 }
 
@@ -305,13 +305,13 @@ static void handle_system_event(struct vcpu *vcpu)
 {
 	switch (vcpu->run->system_event.type) {
 	case KVM_SYSTEM_EVENT_SHUTDOWN:
-		vm_end(vcpu->vm, MACHINE_BY_GUEST_OFF, 0);
+		vm_end(vcpu->vm, SHUTDOWN_BY_GUEST_OFF, 0);
 		break;
 	case KVM_SYSTEM_EVENT_RESET:
-		vm_end(vcpu->vm, MACHINE_BY_GUEST_RESET, 0);
+		vm_end(vcpu->vm, SHUTDOWN_BY_GUEST_RESET, 0);
 		break;
 	default:
-		vcpu_report(vcpu, MACHINE_BY_GUEST_PANIC, "the guest reports a crash");
+		vcpu_report(vcpu, SHUTDOWN_BY_GUEST_PANIC, "the guest reports a crash");
 	}
 }
 
@@ -333,7 +333,7 @@ static void handle_exit(struct vcpu *vcpu)
 	count(vcpu, VCPU_EXIT_OTHER);
 	switch (vcpu->run->exit_reason) {
 	case KVM_EXIT_SHUTDOWN:
-		vcpu_report(vcpu, MACHINE_BY_GUEST_PANIC,
+		vcpu_report(vcpu, SHUTDOWN_BY_GUEST_PANIC,
 			    "triple fault: the guest met an exception that it could not handle");
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
@@ -343,14 +343,14 @@ static void handle_exit(struct vcpu *vcpu)
 		snprintf(text, sizeof(text),
 			 "the processor refused to enter the guest (reason %#llx)",
 			 (unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason);
-		vcpu_report(vcpu, MACHINE_BY_ERROR, text);
+		vcpu_report(vcpu, SHUTDOWN_BY_ERROR, text);
 		break;
 	case KVM_EXIT_SYSTEM_EVENT:
 		handle_system_event(vcpu);
 		break;
 	default:
 		snprintf(text, sizeof(text), "unexpected KVM exit %u", vcpu->run->exit_reason);
-		vcpu_report(vcpu, MACHINE_BY_ERROR, text);
+		vcpu_report(vcpu, SHUTDOWN_BY_ERROR, text);
 	}
 }
 
@@ -365,12 +365,12 @@ static void handle_run_error(struct vcpu *vcpu, int errnum)
 	case EAGAIN: /* a processor that waits for its start-up IPI */
 		return;
 	case EFAULT:
-		vcpu_report(vcpu, MACHINE_BY_ERROR,
+		vcpu_report(vcpu, SHUTDOWN_BY_ERROR,
 			    "the host could not provide a page of guest memory (out of memory?)");
 		return;
 	}
 	snprintf(text, sizeof(text), "KVM_RUN: %s", strerror(errnum));
-	vcpu_report(vcpu, MACHINE_BY_ERROR, text);
+	vcpu_report(vcpu, SHUTDOWN_BY_ERROR, text);
 }
 
 static void run_once(struct vcpu *vcpu)

@@ -92,7 +92,7 @@ int vcpu_start(struct vcpu *vcpu, struct err *err);
  * guest (vm_fail), and all registers go to the log. On the vCPU's own thread. Nothing is said when
  * the guest has ended already.
  */
-void vcpu_report(struct vcpu *vcpu, enum machine_reason reason, const char *meaning);
+void vcpu_report(struct vcpu *vcpu, enum shutdown_cause cause, const char *meaning);
 
 /* Wait for the thread to end (vm->want is VM_QUIT) and free the vCPU. NULL is allowed. */
 void vcpu_destroy(struct vcpu *vcpu);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The virtual machine: its recipe, and how its vCPUs are started and stopped. Contract in vm.h. */
-#include "vmm/migrate/incoming.h"
 #include "vmm/vm/vm.h"
 
 #include <stdarg.h>
@@ -9,15 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/boot/acpi.h"
 #include "mm/image/image.h"
-#include "vmm/kvm/cpuid.h"
-#include "vmm/vm/dirty.h"
-#include "vmm/kvm/host.h"
+#include "vmm/boot/acpi.h"
+#include "vmm/checkpoint/origin.h"
 #include "vmm/devices/memmap.h"
-#include "vmm/pv/pv.h"
-#include "vmm/vm/vcpu.h"
 #include "vmm/devices/vmgenid.h"
+#include "vmm/kvm/cpuid.h"
+#include "vmm/kvm/host.h"
+#include "vmm/migrate/incoming.h"
+#include "vmm/pv/pv.h"
+#include "vmm/vm/dirty.h"
+#include "vmm/vm/vcpu.h"
 
 /* What the devices ask of the machine: struct device_host on top of KVM and struct vm_host. */
 
@@ -31,12 +32,12 @@ static void set_irq(void *opaque, u32 gsi, bool level)
 		return;
 	ret = kvm_ioctl(vm->fd, KVM_IRQ_LINE, &irq);
 	if (ret < 0)
-		vm_fail(vm, MACHINE_BY_ERROR, "interrupt %u: %s", gsi, strerror(-ret));
+		vm_fail(vm, SHUTDOWN_BY_ERROR, "interrupt %u: %s", gsi, strerror(-ret));
 }
 
-static void device_end(void *opaque, enum machine_reason reason, int status)
+static void device_end(void *opaque, enum shutdown_cause cause, int status)
 {
-	vm_end(opaque, reason, status);
+	vm_end(opaque, cause, status);
 }
 
 static void serial_out(void *opaque, u8 byte)
@@ -57,7 +58,7 @@ static void serial_ready(void *opaque)
 
 static void memory_failed(void *opaque, const struct err *why)
 {
-	vm_fail(opaque, MACHINE_BY_ERROR, "%s", why->text);
+	vm_fail(opaque, SHUTDOWN_BY_ERROR, "%s", why->text);
 }
 
 static void memory_event(void *opaque, const struct mem_event *event)
@@ -552,7 +553,7 @@ static bool set_end(struct vm *vm, const struct vm_end *end)
 
 void vm_halt(struct vm *vm)
 {
-	const struct vm_end end = {.reason = MACHINE_BY_NONE};
+	const struct vm_end end = {.cause = SHUTDOWN_BY_NONE};
 
 	set_end(vm, &end);
 	if (vm->mem)
@@ -560,17 +561,17 @@ void vm_halt(struct vm *vm)
 	vm_pause(vm);
 }
 
-void vm_end(struct vm *vm, enum machine_reason reason, int status)
+void vm_end(struct vm *vm, enum shutdown_cause cause, int status)
 {
-	struct vm_end end = {.reason = reason, .status = status};
+	struct vm_end end = {.cause = cause, .status = status};
 
 	if (set_end(vm, &end))
 		vm->host->ended(vm->host->opaque);
 }
 
-void vm_fail(struct vm *vm, enum machine_reason reason, const char *fmt, ...)
+void vm_fail(struct vm *vm, enum shutdown_cause cause, const char *fmt, ...)
 {
-	struct vm_end end = {.reason = reason, .status = 1};
+	struct vm_end end = {.cause = cause, .status = 1};
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -22,13 +22,17 @@
 #include "mm/image/image_pager.h"
 #include "mm/engine/mem.h"
 #include "mm/space/space.h"
+#include "vmm/boot/load.h"
 #include "vmm/devices/devices.h"
 #include "vmm/kvm/kvm.h"
-#include "vmm/boot/load.h"
-#include "vmm/machine/machine.h"
-#include "vmm/checkpoint/origin.h"
+#include "vmm/shutdown.h"
 
 #define VM_MAX_CPUS 16
+
+struct incoming_guest; /* vmm/migrate/incoming.h */
+struct origin;	       /* vmm/checkpoint/origin.h */
+struct pv;	       /* vmm/pv/pv.h */
+struct vcpu;	       /* vmm/vm/vcpu.h */
 
 /* What translates the guest's addresses: KVM with the guest's own tables, or shadow tables. */
 enum vm_mmu { VM_MMU_AUTO, VM_MMU_EPT, VM_MMU_SHADOW };
@@ -56,7 +60,7 @@ struct vm_config {
 
 /* Why a VM ended. Written once, by the first that calls vm_end() or vm_fail(). */
 struct vm_end {
-	enum machine_reason reason;
+	enum shutdown_cause cause;
 	int status;	/* exit status for the process */
 	struct err why; /* empty unless something went wrong */
 };
@@ -81,10 +85,6 @@ struct vm_host {
 
 /* What the vCPU threads are to do. */
 enum vm_want { VM_PAUSE, VM_RUN, VM_QUIT };
-
-struct vcpu;
-struct pv;
-struct incoming_guest;
 
 struct vm {
 	struct vm_config cfg;
@@ -168,8 +168,8 @@ static inline bool vm_is_clone(const struct vm *vm)
 }
 
 /* The guest is at its end, for better (status) or worse (a sentence and status 1). Any thread. */
-void vm_end(struct vm *vm, enum machine_reason reason, int status);
-void vm_fail(struct vm *vm, enum machine_reason reason, const char *fmt, ...)
+void vm_end(struct vm *vm, enum shutdown_cause cause, int status);
+void vm_fail(struct vm *vm, enum shutdown_cause cause, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Whether it has ended, and how; @end may be NULL. */

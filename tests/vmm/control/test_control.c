@@ -33,11 +33,11 @@ struct host {
 	char dir[64], path[108];
 };
 
-static void on_event(void *opaque, enum machine_event event, enum machine_reason reason)
+static void on_event(void *opaque, enum machine_event event, enum shutdown_cause cause)
 {
 	struct host *h = opaque;
 
-	control_event(h->control, event, reason);
+	control_event(h->control, event, cause);
 }
 
 static int setup(void **state)
@@ -263,7 +263,7 @@ static void events_wait_for_a_slow_reader(void **state)
 	bool ended;
 
 	for (int i = 0; i < 8000; i++)
-		on_event(h, MACHINE_EV_STOP, MACHINE_BY_NONE);
+		on_event(h, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 	while (hear(fd, buf, sizeof(buf), &ended)) {
 		nr_lines += count(buf, "\n");
 		turn(h);
@@ -362,7 +362,7 @@ static void one_who_never_listens_is_dropped(void **state)
 	bool ended;
 
 	for (unsigned int i = 1; i <= CONTROL_OUT_MAX / 40 && !dropped_at; i++) {
-		on_event(h, MACHINE_EV_STOP, MACHINE_BY_NONE);
+		on_event(h, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 		if (i % 100)
 			continue;
 		hear(good, buf, sizeof(buf), &ended);
@@ -417,7 +417,7 @@ static void vanishing_clients_do_no_harm(void **state)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		close(fd);
 		if (i % 5 == 0)
-			on_event(h, MACHINE_EV_RESUME, MACHINE_BY_NONE);
+			on_event(h, MACHINE_EV_RESUME, SHUTDOWN_BY_NONE);
 		turn(h);
 	}
 	close(dial_negotiated(h));
@@ -508,8 +508,8 @@ static void the_last_words_are_heard(void **state)
 	pthread_t thread;
 
 	for (int i = 0; i < NR_STOPS; i++)
-		on_event(h, MACHINE_EV_STOP, MACHINE_BY_NONE);
-	machine_quit(&h->machine, MACHINE_BY_SIGNAL);
+		on_event(h, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
+	machine_quit(&h->machine, SHUTDOWN_BY_SIGNAL);
 	assert_int_equal(fcntl(r.fd, F_SETFL, 0), 0);
 	assert_int_equal(pthread_create(&thread, NULL, read_to_the_end, &r), 0);
 	destroy(h);
@@ -525,7 +525,7 @@ static void the_deaf_do_not_hold_up_the_end(void **state)
 	u64 start;
 
 	for (int i = 0; i < 8000; i++)
-		on_event(h, MACHINE_EV_STOP, MACHINE_BY_NONE);
+		on_event(h, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 	start = uv_hrtime();
 	destroy(h);
 	assert_in_range((uv_hrtime() - start) / 1000000, 900, 3000);

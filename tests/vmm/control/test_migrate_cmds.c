@@ -41,7 +41,7 @@ static void a_guest_is_sent_away(void **state)
 			       "\"inc\": false, \"resume\": false}"),
 	       OK);
 	assert_string_equal(p.machine.address, "unix:/x");
-	machine_quit(&p.machine, MACHINE_BY_QMP_QUIT);
+	machine_quit(&p.machine, SHUTDOWN_BY_QMP_QUIT);
 	expect(&p, CALL("migrate", "{\"uri\": \"tcp:h:1\"}"), ERROR("guest fake: has ended"));
 	peer_fini(&p);
 }

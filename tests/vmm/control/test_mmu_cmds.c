@@ -145,7 +145,7 @@ static void nothing_of_ours(void **state)
 	       "{\"return\": {\"mode\": \"ept\"}}\r\n");
 	expect(&p, "{\"execute\": \"x-quire-mmu\", \"arguments\": {\"check\": 1}}",
 	       ERROR("Invalid parameter type for 'check', expected: boolean"));
-	machine_quit(&p.machine, MACHINE_BY_NONE);
+	machine_quit(&p.machine, SHUTDOWN_BY_NONE);
 	peer_clear(&p);
 	expect(&p, QUERY, ERROR("guest fake: has ended"));
 	peer_fini(&p);

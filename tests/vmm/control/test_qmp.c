@@ -60,15 +60,15 @@ static void hears_events_once_negotiated(void **state)
 {
 	static const struct {
 		enum machine_event event;
-		enum machine_reason reason;
+		enum shutdown_cause cause;
 		const char *line;
 	} cases[] = {
-		{MACHINE_EV_STOP, MACHINE_BY_NONE, STAMP "\"STOP\"}\r\n"},
-		{MACHINE_EV_RESUME, MACHINE_BY_NONE, STAMP "\"RESUME\"}\r\n"},
-		{MACHINE_EV_POWERDOWN, MACHINE_BY_NONE, STAMP "\"POWERDOWN\"}\r\n"},
-		{MACHINE_EV_RESET, MACHINE_BY_GUEST_RESET,
+		{MACHINE_EV_STOP, SHUTDOWN_BY_NONE, STAMP "\"STOP\"}\r\n"},
+		{MACHINE_EV_RESUME, SHUTDOWN_BY_NONE, STAMP "\"RESUME\"}\r\n"},
+		{MACHINE_EV_POWERDOWN, SHUTDOWN_BY_NONE, STAMP "\"POWERDOWN\"}\r\n"},
+		{MACHINE_EV_RESET, SHUTDOWN_BY_GUEST_RESET,
 		 STAMP "\"RESET\", \"data\": {\"guest\": true, \"reason\": \"guest-reset\"}}\r\n"},
-		{MACHINE_EV_SHUTDOWN, MACHINE_BY_SIGNAL,
+		{MACHINE_EV_SHUTDOWN, SHUTDOWN_BY_SIGNAL,
 		 STAMP
 		 "\"SHUTDOWN\", \"data\": {\"guest\": false, \"reason\": \"host-signal\"}}\r\n"},
 	};
@@ -78,12 +78,12 @@ static void hears_events_once_negotiated(void **state)
 	peer_init(&p);
 	peer_clear(&p);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		on_event(&p, cases[i].event, cases[i].reason);
+		on_event(&p, cases[i].event, cases[i].cause);
 	assert_string_equal(p.out, "");
 	expect(&p, NEGOTIATE, OK);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		peer_clear(&p);
-		on_event(&p, cases[i].event, cases[i].reason);
+		on_event(&p, cases[i].event, cases[i].cause);
 		assert_string_equal(p.out, cases[i].line);
 	}
 	peer_fini(&p);

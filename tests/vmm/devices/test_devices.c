@@ -16,7 +16,7 @@ struct notes {
 	bool line[16];
 	unsigned int line_changes;
 	bool ended;
-	enum machine_reason reason;
+	enum shutdown_cause cause;
 	int status;
 };
 
@@ -28,12 +28,12 @@ static void note_irq(void *opaque, u32 gsi, bool level)
 	n->line_changes++;
 }
 
-static void note_end(void *opaque, enum machine_reason reason, int status)
+static void note_end(void *opaque, enum shutdown_cause cause, int status)
 {
 	struct notes *n = opaque;
 
 	n->ended = true;
-	n->reason = reason;
+	n->cause = cause;
 	n->status = status;
 }
 
@@ -218,14 +218,14 @@ static void test_reset_and_exit(void **state)
 	assert_false(f->notes.ended);
 	out(f, 0x64, 1, 0xfe);
 	assert_true(f->notes.ended);
-	assert_int_equal(f->notes.reason, MACHINE_BY_GUEST_RESET);
+	assert_int_equal(f->notes.cause, SHUTDOWN_BY_GUEST_RESET);
 	f->notes.ended = false;
 	out(f, ACPI_RESET_PORT, 1, ACPI_RESET_VALUE);
 	assert_true(f->notes.ended);
 	f->notes.ended = false;
 	out(f, 0xf4, 1, 37);
 	assert_true(f->notes.ended);
-	assert_int_equal(f->notes.reason, MACHINE_BY_GUEST_OFF);
+	assert_int_equal(f->notes.cause, SHUTDOWN_BY_GUEST_OFF);
 	assert_int_equal(f->notes.status, 37);
 }
 
@@ -249,7 +249,7 @@ static void test_power(void **state)
 	assert_false(f->notes.ended); /* another sleep state than S5 */
 	out(f, ACPI_PM1_CNT_PORT, 2, 1 << 13 | ACPI_S5_SLP_TYP << 10);
 	assert_true(f->notes.ended);
-	assert_int_equal(f->notes.reason, MACHINE_BY_GUEST_OFF);
+	assert_int_equal(f->notes.cause, SHUTDOWN_BY_GUEST_OFF);
 	assert_int_equal(f->notes.status, 0);
 }
 

@@ -57,11 +57,11 @@ static void no_irq(void *opaque, u32 gsi, bool level)
 	(void)level;
 }
 
-static void device_end(void *opaque, enum machine_reason reason, int status)
+static void device_end(void *opaque, enum shutdown_cause cause, int status)
 {
 	struct bare *b = opaque;
 
-	vm_end(&b->vm, reason, status);
+	vm_end(&b->vm, cause, status);
 }
 
 static u64 *entry_of(struct space *space, u64 frame, u64 index)
@@ -195,7 +195,7 @@ bool bare_ended(struct bare *b)
 
 	if (!vm_ended(&b->vm, &end))
 		return false;
-	if (end.reason == MACHINE_BY_ERROR)
+	if (end.cause == SHUTDOWN_BY_ERROR)
 		bare_fail("the VMM has failed: %s", end.why.text);
 	return true;
 }
