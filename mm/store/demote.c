@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The store gives memory back: entries go down to the tier below, and the pool is compacted.
- * Contract in store.h, an entry's life in store_impl.h.
+ * Contract in store.h, an entry's life in impl.h.
  *
  * Which entries go: those that were raw, in the order in which they were put, because a raw page
  * takes most and gains nothing by being here. Then, by a hand that goes round over all entries,
@@ -39,60 +39,6 @@ struct group {
 	u8 data[GROUP_BYTES];
 };
 
-/* ---- Raw entries ---- */
-
-/* Whether a raw entry can be taken; @id may be stale. */
-static bool is_raw(const struct store *store, entry_id id)
-{
-	const struct entry *e;
-
-	if (!entries_live(&store->entries, id))
-		return false;
-	e = entries_at(&store->entries, id);
-	return e->kind == ENTRY_POOL && entry_raw(e) && e->refs && !e->moving;
-}
-
-static entry_id raw_queue_pop(struct raw_queue *q)
-{
-	entry_id id = q->ids[q->first];
-
-	q->first = (q->first + 1) & (q->max - 1);
-	q->nr--;
-	return id;
-}
-
-/* Make room: first by forgetting what is stale, then by twice as much memory. */
-static bool raw_queue_grow(struct store *store)
-{
-	struct raw_queue *q = &store->raws, bigger = {.max = q->max ? q->max * 2 : 256};
-
-	for (u32 left = q->nr; left; left--) {
-		entry_id id = raw_queue_pop(q);
-
-		if (is_raw(store, id))
-			q->ids[(q->first + q->nr++) & (q->max - 1)] = id;
-	}
-	if (q->nr < q->max / 2)
-		return true;
-	bigger.ids = malloc(bigger.max * sizeof(entry_id));
-	if (!bigger.ids)
-		return false;
-	while (q->nr)
-		bigger.ids[bigger.nr++] = raw_queue_pop(q);
-	free(q->ids);
-	*q = bigger;
-	return true;
-}
-
-void raw_queue_push(struct store *store, entry_id id)
-{
-	struct raw_queue *q = &store->raws;
-
-	if (!store->tier || (q->nr == q->max && !raw_queue_grow(store)))
-		return;
-	q->ids[(q->first + q->nr++) & (q->max - 1)] = id;
-}
-
 /* ---- Collecting a group ---- */
 
 static bool has_room(const struct group *g)
@@ -114,12 +60,10 @@ static void take(struct store *store, struct group *g, entry_id id)
 
 static void take_raws(struct store *store, struct group *g, u64 until)
 {
-	while (store->raws.nr && g->bytes < until && has_room(g)) {
-		entry_id id = raw_queue_pop(&store->raws);
+	entry_id id;
 
-		if (is_raw(store, id))
-			take(store, g, id);
-	}
+	while (g->bytes < until && has_room(g) && (id = store_pop_raw(store)))
+		take(store, g, id);
 }
 
 /* Move the hand over some entries. Returns how many places it went. */
@@ -183,7 +127,7 @@ static void settle(struct store *store, struct group *g, u32 i, bool written)
 	}
 	if (!written) {
 		if (entry_raw(e))
-			raw_queue_push(store, g->ids[i]);
+			store_push_raw(store, g->ids[i]);
 		object->place = 0;
 		return;
 	}

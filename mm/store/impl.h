@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What store.c (put, get, drop), store_export.c (contents as they are kept, more references) and
- * demote.c (to the tier below, compaction) share. Nobody else includes this.
+ * What core.c, raws.c, store.c and demote.c share. Private to mm/store/.
  *
  * Locks: the lock covers everything that is not marked otherwise. The compaction's lock is taken
  * before it and keeps a second compaction away. The tier is called without either.
@@ -60,13 +59,7 @@ static inline u64 pattern_value(const struct codec_sum *sum)
 	return (u64)sum->word[1] << 32 | sum->word[0];
 }
 
-/* Bring store->bytes up to date. With the lock. */
-void store_account(struct store *store);
-
-/* An id from a caller: it must have been handed out, or it is our own fault. With the lock. */
-struct entry *store_entry(struct store *store, store_id id);
-
-/* The entry's contents, whose bytes are in @room, or will be. */
+/* The entry's contents, whose bytes are in @room, or will be. With the lock. */
 static inline struct codec_block store_describe(const struct entry *e, const void *room)
 {
 	if (e->kind == ENTRY_PATTERN)
@@ -82,8 +75,19 @@ static inline struct codec_block store_describe(const struct entry *e, const voi
 	};
 }
 
-/* store_export(); @use says whether it counts as a use of the contents. */
-int store_fetch(struct store *store, store_id id, bool use, struct codec_block *block, void *room);
+/* ---- core.c ---- */
+
+/* Whether reading contents makes them younger (store_demote()). */
+enum store_use { STORE_USE, STORE_LOOK };
+
+/* Entries, hash table, pool bookkeeping and the queue. With the lock. */
+u64 store_metadata_bytes(struct store *store);
+
+/* Bring store->bytes up to date. With the lock. */
+void store_account(struct store *store);
+
+/* An id from a caller: it must have been handed out, or it is our own fault. With the lock. */
+struct entry *store_entry(struct store *store, store_id id);
 
 /* Copy an entry's bytes out of the pool. With the lock. */
 void store_copy_out(struct store *store, const struct entry *e, void *data);
@@ -91,7 +95,19 @@ void store_copy_out(struct store *store, const struct entry *e, void *data);
 /* The entry leaves the pool. With the lock. */
 void store_leave_pool(struct store *store, struct entry *e);
 
-/* Remember a raw entry for store_demote(); it is found in another way if memory is short. */
-void raw_queue_push(struct store *store, entry_id id);
+/* store_export(), but for @use: whether it counts as a use of the contents. Takes the lock. */
+int store_fetch(struct store *store, store_id id, enum store_use use, struct codec_block *block,
+		void *room);
+
+/* ---- raws.c ---- */
+
+/*
+ * Remember a raw entry for store_demote(), or not where memory is short: then the hand finds it.
+ * With the lock.
+ */
+void store_push_raw(struct store *store, entry_id id);
+
+/* The oldest that can be moved down, forgotten from now on; STORE_NONE. With the lock. */
+entry_id store_pop_raw(struct store *store);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The store: put, get, same, drop. Contract in store.h, an entry's life in store_impl.h, the layout
- * drawn in docs/store.md.
+ * The store: put, get, same, refer, drop, and its birth and death. Contract in store.h, an entry's
+ * life in impl.h, the layout drawn in docs/store.md.
  *
  * Everything slow happens on a private copy without the lock: a put compresses into its own buffer
  * and copies that in, a get copies out the compressed bytes and decompresses those. So objects can
@@ -30,28 +30,6 @@ static void count(_Atomic u64 *counter, u64 n)
 static u64 counted(_Atomic u64 *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
-static u64 metadata_bytes(struct store *store)
-{
-	return sizeof(*store) + entries_bytes(&store->entries) + zpool_metadata_bytes(store->pool) +
-	       store->raws.max * sizeof(entry_id);
-}
-
-void store_account(struct store *store)
-{
-	atomic_store_explicit(&store->bytes, zpool_bytes(store->pool) + metadata_bytes(store),
-			      memory_order_relaxed);
-}
-
-struct entry *store_entry(struct store *store, store_id id)
-{
-	struct entry *e;
-
-	ASSERT(id && entries_live(&store->entries, id));
-	e = entries_at(&store->entries, id);
-	ASSERT(e->refs);
-	return e;
 }
 
 /* ---- Patterns ---- */
@@ -100,21 +78,6 @@ static int put_pattern(struct store *store, u64 value, store_id *out)
 }
 
 /* ---- Contents in the pool ---- */
-
-void store_copy_out(struct store *store, const struct entry *e, void *data)
-{
-	memcpy(data, zpool_ptr(store->pool, e->loc), entry_size(e));
-}
-
-void store_leave_pool(struct store *store, struct entry *e)
-{
-	zpool_free(store->pool, e->loc);
-	store->payload_bytes -= entry_size(e);
-	if (entry_raw(e))
-		store->raw--;
-	else
-		store->blocks--;
-}
 
 /* One more reference to an entry that exists and holds the same bytes, or STORE_NONE. */
 static store_id share(struct store *store, const struct codec_sum *sum, const void *page)
@@ -170,7 +133,7 @@ static int add(struct store *store, const struct codec_sum *sum, const void *dat
 	store->payload_bytes += size;
 	if (size == PAGE_SIZE) {
 		store->raw++;
-		raw_queue_push(store, *id);
+		store_push_raw(store, *id);
 	} else {
 		store->blocks++;
 	}
@@ -267,7 +230,7 @@ int store_get(struct store *store, store_id id, void *page)
 	u64 start = now_ns();
 	struct codec_block block;
 	u8 room[PAGE_SIZE];
-	int ret = store_fetch(store, id, true, &block, room);
+	int ret = store_fetch(store, id, STORE_USE, &block, room);
 
 	/* The last byte of a block is the last byte of the page: this is always noticed. */
 	if (!ret && block.size && inject(INJECT_STORE_CORRUPT))
@@ -277,6 +240,11 @@ int store_get(struct store *store, store_id id, void *page)
 	count(&store->get_ns, now_ns() - start);
 	count(&store->gets, 1);
 	return ret;
+}
+
+int store_export(struct store *store, store_id id, struct codec_block *block, void *room)
+{
+	return store_fetch(store, id, STORE_LOOK, block, room);
 }
 
 static bool same_pattern(const struct codec_sum *sum, const void *page)
@@ -351,6 +319,42 @@ bool store_is_below(struct store *store, store_id id)
 	return is;
 }
 
+/* ---- More references ---- */
+
+/* One more reference to the entry itself, if it can count it. */
+static bool ref_entry(struct store *store, store_id id)
+{
+	struct entry *e;
+	bool room;
+
+	pthread_mutex_lock(&store->lock);
+	e = store_entry(store, id);
+	room = e->refs < ENTRY_MAX_REFS;
+	if (room) {
+		e->refs++;
+		store->refs++;
+		if (e->kind == ENTRY_PATTERN)
+			store->pattern_refs++;
+	}
+	pthread_mutex_unlock(&store->lock);
+	return room;
+}
+
+int store_ref(struct store *store, store_id id, store_id *ref)
+{
+	u8 page[PAGE_SIZE];
+	int ret;
+
+	if (id == store->zero) {
+		count(&store->zeros, 1);
+	} else if (!ref_entry(store, id)) {
+		ret = store_get(store, id, page);
+		return ret ? ret : store_put(store, page, ref);
+	}
+	*ref = id;
+	return 0;
+}
+
 /* ---- Letting go ---- */
 
 /* The last reference went. Returns the place in the tier below that is to be released, or 0. */
@@ -407,11 +411,6 @@ void store_drop(struct store *store, store_id id)
 
 /* ---- Knowing ---- */
 
-u64 store_bytes(struct store *store)
-{
-	return atomic_load_explicit(&store->bytes, memory_order_relaxed);
-}
-
 void store_get_stats(struct store *store, struct store_stats *stats)
 {
 	u64 zeros = counted(&store->zeros);
@@ -427,7 +426,7 @@ void store_get_stats(struct store *store, struct store_stats *stats)
 		.tier_entries = store->tier_entries,
 		.payload_bytes = store->payload_bytes,
 		.pool_bytes = zpool_bytes(store->pool),
-		.metadata_bytes = metadata_bytes(store),
+		.metadata_bytes = store_metadata_bytes(store),
 		.tier_bytes = store->tier_bytes,
 		.tier_writes = store->tier_writes,
 		.compactions = store->compactions,
