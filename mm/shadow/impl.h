@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the files of mm/shadow share. Nobody else includes this.
+ * What the files of mm/shadow/ share. Private to mm/shadow/.
  *
- *	shadow.c	 creation, roots, what the monitor asks for
- *	shadow_table.c	 pages of the arena: found by what they stand for, made, dropped, reclaimed
- *	shadow_rmap.c	 entries: stored, linked to what they point to, collected as touches
- *	shadow_fill.c	 faults
- *	shadow_sync.c	 entries that follow the guest's
- *	shadow_check.c	 everything compared with the guest's tables
+ *	rmap.c	   entries: stored, linked to what they point to, collected as touches
+ *	find.c	   tables found by what they stand for
+ *	sync.c	   entries that follow the guest's
+ *	table.c	   pages of the arena: made, dropped, reclaimed
+ *	shadow.c   creation, roots, what the monitor asks for
+ *	fill.c	   faults
+ *	check.c	   everything compared with the guest's tables
  *
  * A slot is an entry's place: page of the arena * SHADOW_ENTRIES + index. A chain holds the slots
  * of all entries that point to the same thing: chain f, f < nr_frames, to guest frame f (a large
@@ -15,7 +16,7 @@
  *
  * Always true: a slot is in a chain exactly while its entry is present and is not one of the VMM's
  * own. A page is in exactly one of the lists free, waiting and lru, or is a root that a processor
- * uses, or was never used. Entries are changed only by the functions of shadow_rmap.c.
+ * uses, or was never used. Entries are changed only by the functions of rmap.c.
  */
 #ifndef QUIRE_MM_SHADOW_IMPL_H
 #define QUIRE_MM_SHADOW_IMPL_H
@@ -169,7 +170,19 @@ static inline bool shadow_where(const struct shadow *s, u64 frame, u64 *machine)
 	       s->cfg.guest.where(s->cfg.guest.opaque, frame, machine);
 }
 
-/* ---- shadow_rmap.c ---- */
+/* Whether every processor in the guest has flushed its TLB since @generation. */
+static inline bool shadow_settled(const struct shadow *s, u64 generation)
+{
+	if (s->cfg.nr_cpus == 1) /* it is with us, and flushes before it goes on */
+		return true;
+	for (u32 i = 0; i < s->cfg.nr_cpus; i++) {
+		if (s->cpus[i].inside && s->cpus[i].flushed < generation)
+			return false;
+	}
+	return true;
+}
+
+/* ---- rmap.c ---- */
 
 /* First entry in an empty slot; other rights to one that stays; none any more. */
 void shadow_entry_fill(struct shadow *s, u32 slot, u64 entry, u64 chain);
@@ -180,12 +193,19 @@ void shadow_entry_clear(struct shadow *s, u32 slot);
 void shadow_clear_page(struct shadow *s, u32 page, bool fixed);
 void shadow_clear_parents(struct shadow *s, u32 page);
 
-/* ---- shadow_table.c ---- */
+/* ---- find.c ---- */
 
 /* The shadows of the table in @frame, one after the other, from *@at = 0 on; at last INDEX_NONE. */
 u32 shadow_next_of(const struct shadow *s, u64 frame, u32 *at);
 
+/* INDEX_NONE: there is none. */
 u32 shadow_find(const struct shadow *s, const struct shadow_key *key);
+
+/* By page->key. */
+void shadow_hash_insert(struct shadow *s, u32 page);
+void shadow_hash_remove(struct shadow *s, u32 page);
+
+/* ---- table.c ---- */
 
 /* Find it or make it. INDEX_NONE: no page is left, which does not happen to a root. */
 u32 shadow_table_get(struct shadow *s, const struct shadow_key *key, bool *made);
@@ -200,10 +220,7 @@ void shadow_drop_frame(struct shadow *s, u64 frame);
 /* Drop tables when few pages are left, so that the next fault's tables find place. */
 void shadow_reserve(struct shadow *s);
 
-/* Whether every processor in the guest has flushed its TLB since @generation. */
-bool shadow_settled(const struct shadow *s, u64 generation);
-
-/* ---- shadow_sync.c ---- */
+/* ---- sync.c ---- */
 
 /*
  * The frame that a guest's entry of level 1 maps in @view, and the shadow entry to be in place of

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in shadow.h; how it is cut, in shadow_impl.h. */
+/* Contract in shadow.h; how it is cut, in impl.h. */
 #include "mm/shadow/impl.h"
 
 #include <errno.h>

@@ -13,8 +13,6 @@
  * once, for a root or not. Always true: roots and free pages together are enough for all roots that
  * the processors can have, so that shadow_set_roots() cannot fail; tables of other levels leave
  * these pages alone.
- *
- * A frame's flags say in one look whether it has a shadow; the hash, by frame alone, which.
  */
 #include "mm/shadow/impl.h"
 
@@ -23,66 +21,7 @@
 /* A fault makes three tables at most. */
 #define LOW_WATER 8
 
-static u32 *bucket(const struct shadow *s, u64 frame)
-{
-	return &s->buckets[frame * 0x9e3779b97f4a7c15u >> s->hash_shift];
-}
-
-u32 shadow_next_of(const struct shadow *s, u64 frame, u32 *at)
-{
-	u32 page = *at ? s->page[*at - 1].hash_next : *bucket(s, frame);
-
-	for (; page; page = s->page[page - 1].hash_next) {
-		const struct shadow_page *p = &s->page[page - 1];
-
-		if (p->key.frame == frame && !p->key.direct && !p->dormant)
-			break;
-	}
-	*at = page;
-	return page - 1;
-}
-
-u32 shadow_find(const struct shadow *s, const struct shadow_key *key)
-{
-	for (u32 page = *bucket(s, key->frame); page; page = s->page[page - 1].hash_next) {
-		const struct shadow_key *k = &s->page[page - 1].key;
-
-		if (k->frame == key->frame && k->level == key->level && k->view == key->view &&
-		    k->direct == key->direct)
-			return page - 1;
-	}
-	return INDEX_NONE;
-}
-
-static void hash_insert(struct shadow *s, u32 page)
-{
-	u32 *head = bucket(s, s->page[page].key.frame);
-
-	s->page[page].hash_next = *head;
-	*head = page + 1;
-}
-
-static void hash_remove(struct shadow *s, u32 page)
-{
-	u32 *at = bucket(s, s->page[page].key.frame);
-
-	while (*at != page + 1)
-		at = &s->page[*at - 1].hash_next;
-	*at = s->page[page].hash_next;
-}
-
 /* ---- Pages ---- */
-
-bool shadow_settled(const struct shadow *s, u64 generation)
-{
-	if (s->cfg.nr_cpus == 1) /* it is with us, and flushes before it goes on */
-		return true;
-	for (u32 i = 0; i < s->cfg.nr_cpus; i++) {
-		if (s->cpus[i].inside && s->cpus[i].flushed < generation)
-			return false;
-	}
-	return true;
-}
 
 static u32 nr_free(const struct shadow *s)
 {
@@ -185,7 +124,7 @@ u32 shadow_table_get(struct shadow *s, const struct shadow_key *key, bool *made)
 	*made = true;
 	p = &s->page[page];
 	*p = (struct shadow_page){.key = *key, .touches = p->touches, .dormant = !key->direct};
-	hash_insert(s, page);
+	shadow_hash_insert(s, page);
 	index_push(s->links, &s->lru, page);
 	s->stats.tables[key->view][key->level]++;
 	s->stats.tables_made++;
@@ -221,7 +160,7 @@ void shadow_drop(struct shadow *s, u32 page)
 	s->stats.tables[p->key.view][p->key.level]--;
 	s->stats.tables_dropped++;
 	s->nr_roots -= root;
-	hash_remove(s, page);
+	shadow_hash_remove(s, page);
 	p->key.level = 0;
 	p->since = s->generation;
 	index_remove(s->links, &s->lru, page);
