@@ -6,9 +6,11 @@
  *	find.c	   tables found by what they stand for
  *	sync.c	   entries that follow the guest's
  *	table.c	   pages of the arena: made, dropped, reclaimed
- *	shadow.c   creation, roots, what the monitor asks for
+ *	roots.c	   processors: what they run on, and when they flushed
+ *	frames.c   which of the guest's frames are tables
  *	fill.c	   faults
  *	check.c	   everything compared with the guest's tables
+ *	shadow.c   birth and death
  *
  * A slot is an entry's place: page of the arena * SHADOW_ENTRIES + index. A chain holds the slots
  * of all entries that point to the same thing: chain f, f < nr_frames, to guest frame f (a large
