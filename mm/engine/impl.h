@@ -3,18 +3,18 @@
  * The inside of the memory engine: what its files share. For mm/ alone; the machine sees
  * mm/engine/mem.h.
  *
- *   mem.c      birth, limits, orders, death
- *   door.c     the VMM's own accesses
- *   put.c      whole pages are replaced: a guest rolled back, or arriving
- *   export.c   pages as they are, for copies and for other hosts
- *   arm.c      from watching to being in charge
- *   fault.c    what userfaultfd reports, answered in handler threads
- *   fill.c     pages come in
- *   ahead.c    pages of a restored guest come in before it asks
- *   snap.c     live copies of guest memory
- *   evict.c    pages go out: chosen, unmapped, stored, discarded
- *   age.c      references: unmap and see who comes back; the working set
- *   reclaim.c  the threads that decide how much must go, and when
+ *   mem.c        birth, limits, orders, death
+ *   access.c     the VMM's own accesses
+ *   put.c        whole pages are replaced: a guest rolled back, or arriving
+ *   export.c     pages as they are, for copies and for other hosts
+ *   arm.c        from watching to being in charge
+ *   fault.c      what userfaultfd reports, answered in handler threads
+ *   fill.c       pages come in
+ *   prefetch.c   pages of a restored guest come in before it asks
+ *   snap.c       live copies of guest memory
+ *   evict.c      pages go out: chosen, unmapped, stored, discarded
+ *   age.c        references: unmap and see who comes back; the working set
+ *   manager.c    the threads that decide how much must go, and when
  *
  * Locks, in the order in which they may be taken:
  *
@@ -182,7 +182,7 @@ int mem_take_charge(struct mem *m, struct err *err);
 /* Take charge of guest memory. Does nothing the second time. Called without locks. */
 int mem_arm(struct mem *m, struct err *err);
 
-/* ---- door.c ---- */
+/* ---- access.c ---- */
 
 /* A page in memory is about to be changed by the VMM. Under lock, after snap_ready(). */
 void door_before_write(struct mem *m, page_no no);
@@ -219,7 +219,7 @@ void fault_took(struct mem *m, page_no no, u32 n);
 /* Bring a page in for the VMM itself. Under lock, which is let go of meanwhile. */
 int fault_in(struct mem *m, page_no no, bool write);
 
-/* ---- ahead.c ---- */
+/* ---- prefetch.c ---- */
 
 /* Only where there is a pager that does not bring pages by itself. Armed, before vCPUs run. */
 int ahead_start(struct mem *m, struct err *err);
@@ -279,7 +279,7 @@ void age_returned(struct mem *m);
 
 void age_histogram(struct mem *m, u64 ages[MEM_NR_AGES]);
 
-/* ---- reclaim.c ---- */
+/* ---- manager.c ---- */
 
 int reclaim_start(struct mem *m, struct err *err);
 void reclaim_stop(struct mem *m);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The memory engine's front: birth, limits, orders, the reference trace, death. Contract in
- * mem.h, the inside in engine.h.
+ * mem.h, the inside in impl.h.
  *
  * An engine goes through four stages, each at its own time and none twice:
  *

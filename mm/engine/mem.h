@@ -2,7 +2,7 @@
 /*
  * The memory engine of one guest: its resident memory is a number that the host sets. This is the
  * whole of it as the machine (vmm/) sees it; behind it are page.c (states), fault.c (pages come
- * in), evict.c (pages go out), age.c (which are idle), reclaim.c (how many must go), and the store.
+ * in), evict.c (pages go out), age.c (which are idle), manager.c (how many must go), and the store.
  *
  * Until it is needed the engine only watches: guest memory is not registered with userfaultfd,
  * first touches cost what they cost without quire, and only the memory in use is looked at now and

@@ -37,7 +37,7 @@
  *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros, or
  *                                                           as the image has it)
  *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
- *   EVICTING -> IDLE              door_before_...  door.c   the VMM is about to write to it
+ *   EVICTING -> IDLE              door_before_...  access.c   the VMM is about to write to it
  *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was
  *   ABSENT, STORED -> FILLING     bring          put.c      its contents are replaced by given ones
  *   FILLING -> RESIDENT           bring          put.c      they are there, and mapped

@@ -10,7 +10,7 @@
 
 #include "mm/image/format.h"
 
-/* ---- A link (image_link.c) ---- */
+/* ---- A link (link.c) ---- */
 
 /*
  * Only the index grows after opening: a block is published when it was read and checked, and stays.
@@ -48,7 +48,7 @@ bool image_link_region(const struct image_link *link, u32 region, u32 *i);
 int image_link_find(struct image_link *link, page_no no, struct image_entry *entry,
 		    struct err *err);
 
-/* ---- A chain (image_chain.c) ---- */
+/* ---- A chain (chain.c) ---- */
 
 /* The links that lead to one, which comes first; the base comes last. */
 struct image_chain {
@@ -75,7 +75,7 @@ int image_newest(int dirfd, u32 *number);
 int image_chain_open(struct image_chain *chain, const char *dir, u32 number, struct err *err);
 void image_chain_close(struct image_chain *chain);
 
-/* ---- Pages as they are kept (image_data.c) ---- */
+/* ---- Pages as they are kept (data.c) ---- */
 
 #define IMAGE_BATCH 64
 

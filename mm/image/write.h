@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inside the image library: a link being written. Private to mm/image/. image_out.c has the file
- * and its buffer, image_put.c the pages, image_write.c beginning and end.
+ * Inside the image library: a link being written. Private to mm/image/. out.c has the file
+ * and its buffer, put.c the pages, write.c beginning and end.
  */
 #ifndef QUIRE_MM_IMAGE_WRITE_H
 #define QUIRE_MM_IMAGE_WRITE_H
 
 #include "mm/image/link.h"
 
-/* ---- The file (image_out.c) ---- */
+/* ---- The file (out.c) ---- */
 
 /* Written in so large pieces, at multiples of it. */
 #define IMAGE_OUT_SIZE MiB

@@ -59,7 +59,7 @@ struct policy {
 	const struct policy_ops *ops;
 };
 
-/* One for each mm/policy_NAME.c; policy_clock.c has two. */
+/* One for each mm/policy/NAME.c; clock.c has two. */
 extern const struct policy_ops policy_fifo, policy_clock, policy_clock0, policy_nth, policy_nfu,
 	policy_lru, policy_car;
 

@@ -61,7 +61,7 @@ enum shadow_view {
 /* The guest's memory, as its owner gives it to us. Frames are numbered as in its tables. */
 struct shadow_guest {
 	void *opaque;
-	/* Entries of its tables, of 8 bytes; see ptwalk.h. Both functions are needed. */
+	/* Entries of its tables, of 8 bytes; see mm/x86/ptwalk.h. Both functions are needed. */
 	struct ptwalk_memory entries;
 	/* All entries of a table at once. False: no memory there. */
 	bool (*table)(void *opaque, u64 frame, u64 entries[SHADOW_ENTRIES]);

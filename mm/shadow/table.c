@@ -5,7 +5,7 @@
  *	            get                    drop                      all processors have flushed
  *	free, fresh ----> in use, in lru ----------> waiting ------------------------------> free
  *	                    |     ^
- *	        set_roots() v     | no processor's any more
+ *	shadow_set_roots v     | no processor's any more
  *	               in use, a root
  *
  * A page waits since a processor that runs meanwhile may still find the table by what its TLB knows

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * userfaultfd and what goes with it: the mechanics of pages coming into and going out of the guest
- * mapping. Which page and why is the business of fault.c and evict.c; this knows page numbers and
- * system calls.
+ * mapping. Which page and why is the business of mm/engine/fault.c and mm/engine/evict.c; this
+ * knows page numbers and system calls.
  *
  * Guest memory is a memfd with two mappings (mm/space/space.h). A page is in the file or not, and
  * in the guest mapping or not:

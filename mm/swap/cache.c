@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Windows onto the swap file. Contract in swapcache.h.
+ * Windows onto the swap file. Contract in cache.h.
  *
  * Always true: a window that is not loading shows what the cluster holds. Blocks that hold objects
  * are never written again before the cluster was free, and a cluster that is taken from the free

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Opening, reading and writing the swap file. Contract in swapio.h.
+ * Opening, reading and writing the swap file. Contract in io.h.
  *
  * Always true: when swapio_write() returns, the kernel no longer looks at the caller's buffers,
  * whatever failed. A request counts as failed once, however many system calls it took.

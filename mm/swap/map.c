@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The tables of objects and clusters. Contract in swapmap.h.
+ * The tables of objects and clusters. Contract in map.h.
  *
  * An entry of the object table is, by its two highest bits:
  *

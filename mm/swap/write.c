@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Packing, writing, emptying. Contract in swapwrite.h.
+ * Packing, writing, emptying. Contract in write.h.
  *
  * A batch is begun, packed, and then committed or aborted. Until the commit nothing of it is to be
  * seen in the map but clusters taken and held and numbers given out, so that aborting has little to

@@ -3,12 +3,12 @@
  * The inside of a connection (mm/wire/wire.h), and what its bytes mean; docs/FORMATS.md has them in
  * words. Private to mm/wire/, and to tests that speak the format themselves.
  *
- *	wire_open.c	how a connection comes to be: the greeting, the key; connecting
- *	wire_listen.c	listeners, and who comes there
- *	wire.c		messages
- *	wire_socket.c	addresses and sockets
- *	wire_lookup.c	names of hosts
- *	wire_tls.c	TLS
+ *	open.c     how a connection comes to be: the greeting, the key; connecting
+ *	listen.c   listeners, and who comes there
+ *	wire.c     messages
+ *	socket.c   addresses and sockets
+ *	lookup.c   names of hosts
+ *	tls.c      TLS
  *
  * Structures are the format, as the only machines that quire runs on are little-endian.
  */
@@ -78,7 +78,7 @@ u64 wire_sum(u32 type, const void *data, u32 size);
 /* The sentence for @code, which is returned. */
 int wire_failed(const struct wire *w, int code, struct err *err);
 
-/* ---- wire_open.c ---- */
+/* ---- open.c ---- */
 
 /* A connection with which not everything is done yet that comes before the first message. */
 struct wire_opening {

@@ -7,7 +7,7 @@
  * no more than so many: one that says nothing costs a descriptor for a while. The newest always
  * gets in, since among silent strangers it is the one that is awaited, if any is.
  *
- *	connected --- greeting, handshake (wire_open.c) ---> open --- first message ---> handed out
+ *	connected --- greeting, handshake (open.c) ---> open --- first message ---> handed out
  */
 #include "mm/wire/wire.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Names of hosts (socket_lookup() of wire_socket.h).
+ * Names of hosts (socket_lookup() of socket.h).
  *
  * getaddrinfo() has no deadline: where name servers do not answer it takes half a minute and more,
  * and nothing ends it. So it runs in a thread of its own, and who asked waits for no longer than he

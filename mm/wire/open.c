@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * How connections come to be: connecting, and what both sides do before the first message.
- * Contracts in wire.h and wire_impl.h.
+ * Contracts in wire.h and impl.h.
  *
  * Each side greets at once, and then reads the other's greeting. So both learn at the same time
  * whether they understand each other, and whether one has a key and the other has not: nobody has
  * to guess from silence. The greeting is not protected, and need not be: a side that has a key
  * speaks TLS or not at all.
  *
- * None of it waits: whoever listens hears many at once (wire_listen.c).
+ * None of it waits: whoever listens hears many at once (listen.c).
  */
 #include "mm/wire/wire.h"
 

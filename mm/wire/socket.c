@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Addresses and sockets. Contract in wire_socket.h.
+ * Addresses and sockets. Contract in socket.h.
  *
  * A socket file outlives the process that listened on it. It is taken for stale when a connection
  * to it is refused, and then removed; a file that is no socket never is. Two that come for the same

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * TLS by GnuTLS, which is loaded at run time. Contract in wire_tls.h.
+ * TLS by GnuTLS, which is loaded at run time. Contract in tls.h.
  *
  * The library allows for one sender and one receiver in a session, but for what TLS 1.3 does on its
  * own, such as changing keys, which touches both directions. So a lock is held around each call. No

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Messages over a connection. Contracts in wire.h and wire_impl.h.
+ * Messages over a connection. Contracts in wire.h and impl.h.
  *
  * Every operation on the socket is tried first, and waited for only when it cannot be done at once.
  * The deadline of a wait starts anew with each byte that moves: a slow line may take its time, a

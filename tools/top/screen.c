@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ncurses.h wants to call things bool and MIN too: it comes last. */
+/* curses.h wants to call things bool and MIN too: it comes last. */
 #include <curses.h>
 
 static const struct {
@@ -31,7 +31,7 @@ static const struct {
 
 int screen_start(struct err *err)
 {
-	/* initscr() ends the process when it fails; newterm() says so */
+	/* ncurses has another call that ends the process when it fails; newterm() says so */
 	if (!newterm(NULL, stdout, stdin)) {
 		const char *term = getenv("TERM");
 

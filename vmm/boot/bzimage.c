@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Linux bzImage files into guest memory; the two ways are in load_bzimage.h. */
+/* Linux bzImage files into guest memory; the two ways are in bzimage.h. */
 #include "vmm/boot/bzimage.h"
 
 #include <errno.h>

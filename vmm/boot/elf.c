@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ELF64 kernels into guest memory; the order of calls and the rules are in load_elf.h. */
+/* ELF64 kernels into guest memory; the order of calls and the rules are in elf.h. */
 #include "vmm/boot/elf.h"
 
 #include <elf.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Start-up state of a vCPU; the contract is in x86.h.
+ * Start-up state of a vCPU; the contract is in entry_state.h.
  *
  * PVH: docs/misc/pvh.pandoc of Xen ("32-bit protected mode, paging off, flat segments, ebx points
  * to start_info"). 64-bit Linux: Documentation/arch/x86/boot.rst ("64-bit BOOT PROTOCOL").

@@ -2,10 +2,10 @@
 /*
  * What the parts of the loader hand to each other. The way of a kernel through them:
  *
- *   file --> (unpack.c) --pieces--> load_elf.c --+
- *     |                                          +--> struct kernel_image --+
- *     +--------------------------> load_bzimage.c                           |
- *                                                                           v
+ *   file --> (unpack.c) --pieces--> elf.c ------+
+ *     |                                         +--> struct kernel_image --+
+ *     +--------------------------> bzimage.c ---+                          |
+ *                                                                          v
  *   command line, initrd, rsdp ------------------> struct boot_parts --> pvh.c or bootparams.c
  *   command line, initrd, for a Xen PV guest --------------------------> pv_build.c
  */

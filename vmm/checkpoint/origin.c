@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Bringing a guest back from an image. Contract in restore.h. */
+/* Bringing a guest back from an image. Contract in origin.h. */
 #include "vmm/checkpoint/origin.h"
 
 #include <errno.h>

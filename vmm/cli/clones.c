@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Clones: forked, counted, waited for. Contract in clone.h.
+ * Clones: forked, counted, waited for. Contract in clones.h.
  *
  * A clone reports through one pipe that all share: its number, once it runs. Reports and deaths are
  * both waited for by ppoll(): the signals that matter are blocked except inside it, so that none

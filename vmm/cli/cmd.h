@@ -15,7 +15,7 @@ enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
 int cmd_run(int argc, char **argv);    /* cmd_run.c */
 int cmd_doctor(int argc, char **argv); /* cmd_doctor.c */
-int cmd_ps(int argc, char **argv);     /* cmd_client.c, as are the next */
+int cmd_ps(int argc, char **argv);     /* cmd_orders.c, as are the next */
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
@@ -27,7 +27,7 @@ int cmd_reclaim(int argc, char **argv);
 int cmd_checkpoint(int argc, char **argv); /* cmd_checkpoint.c */
 int cmd_restore(int argc, char **argv);	   /* cmd_restore.c */
 int cmd_clone(int argc, char **argv);	   /* cmd_clone.c */
-int cmd_reset(int argc, char **argv);	   /* cmd_client.c */
+int cmd_reset(int argc, char **argv);	   /* cmd_orders.c */
 int cmd_migrate(int argc, char **argv);	   /* cmd_migrate.c */
 int cmd_receive(int argc, char **argv);	   /* cmd_receive.c */
 int cmd_translate(int argc, char **argv);  /* cmd_translate.c */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The sub-commands about the memory of running guests: stats, limit, reclaim. They are clients of
- * the control socket like those of cmd_client.c. Sizes for people are in MiB, JSON is in bytes.
+ * the control socket like those of cmd_orders.c. Sizes for people are in MiB, JSON is in bytes.
  */
 #include <errno.h>
 #include <stdio.h>

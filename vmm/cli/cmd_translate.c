@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The sub-command `translate`: where a linear address of a running guest leads, entry by entry. A
- * client of the control socket like those of cmd_client.c; what it is told is not trusted.
+ * client of the control socket like those of cmd_orders.c; what it is told is not trusted.
  */
 #include <errno.h>
 #include <stdio.h>

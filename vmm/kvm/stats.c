@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Reading KVM's statistics descriptor; the contract is in kvm_stats.h.
+ * Reading KVM's statistics descriptor; the contract is in stats.h.
  *
  *   header | id | descriptors: { struct kvm_stats_desc, name[name_size] } ... | data: u64 ...
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in migrate_probe.h. */
+/* Contract in line_probe.h. */
 #include "vmm/migrate/line_probe.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What both sides of a migration have in common. Contracts in migrate.h and migrate_talk.h. */
+/* What both sides of a migration have in common. Contracts in migrate.h and talk.h. */
 #include "vmm/migrate/migrate.h"
 
 #include <errno.h>

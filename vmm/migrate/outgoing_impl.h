@@ -6,7 +6,7 @@
  *	outgoing_progress.c  what is told of it, and counted for that
  *	outgoing_plan.c      which way, when nobody said
  *	outgoing_rounds.c    memory while the guest runs here
- *	outgoing_glide.c     the end of that, when the guest writes much
+ *	outgoing_slices.c     the end of that, when the guest writes much
  *	outgoing_post.c      memory while it runs there
  */
 #ifndef QUIRE_VMM_MIGRATE_OUTGOING_IMPL_H
@@ -132,7 +132,7 @@ u64 outgoing_pages_ns(const struct outgoing *o, u64 pages);
 /* Whether it is to go over to post-copy, as was asked for or decided. */
 bool outgoing_wants_postcopy(struct outgoing *o);
 
-/* ---- outgoing_glide.c ---- */
+/* ---- outgoing_slices.c ---- */
 
 /* Whether the other side is so near that short spells are worth it: o->near. */
 int outgoing_find_near(struct outgoing *o, struct err *err);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in planning.h. */
+/* Contract in plan_thread.h. */
 #include "vmm/migrate/plan_thread.h"
 
 #include <errno.h>

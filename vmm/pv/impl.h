@@ -122,7 +122,7 @@ struct pv {
 	bool enosys_told[PV_NR_HYPERCALLS];
 };
 
-/* pv_memory.c: guest memory by guest-physical and by kernel-linear address. 0 or -errno. */
+/* memory.c: guest memory by guest-physical and by kernel-linear address. 0 or -errno. */
 int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len);
 int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len);
 /* Aligned 8 bytes: of a table, whose shadows are the caller's to see to, as mem_cmpxchg(); and of
@@ -149,7 +149,7 @@ bool pv_has_xsave(const struct vcpu *vcpu);
 void pv_kick(struct pv_cpu *cpu);
 void pv_flush_others(struct pv_cpu *cpu);
 
-/* pv_trap.c */
+/* trap.c */
 void pv_trap(struct pv_cpu *cpu, int vector, u64 error);
 void pv_deliver(struct pv_cpu *cpu, int vector, u64 error);
 void pv_deliver_events(struct pv_cpu *cpu);
@@ -161,19 +161,19 @@ void pv_check_return(struct pv_cpu *cpu);
 void pv_switch_to(struct pv_cpu *cpu, bool user);
 void pv_guest_dies(struct pv_cpu *cpu, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* pv_hypercall.c */
+/* hypercall.c */
 void pv_hypercall(struct pv_cpu *cpu);
 long pv_call(struct pv_cpu *cpu, u64 nr, const u64 args[5]);
 /* It is about to do @n more things in one hypercall. False: that is too much. */
 bool pv_take_operations(struct pv_cpu *cpu, u64 n);
 
 typedef long (*pv_hypercall_fn)(struct pv_cpu *cpu, const u64 args[5]);
-/* pv_mmu.c */
+/* mmu.c */
 long pv_mmu_update(struct pv_cpu *cpu, const u64 args[5]);
 long pv_mmuext_op(struct pv_cpu *cpu, const u64 args[5]);
 long pv_update_va_mapping(struct pv_cpu *cpu, const u64 args[5]);
 void pv_set_roots(struct pv_cpu *cpu);
-/* pv_cpu.c */
+/* cpu.c */
 long pv_set_trap_table(struct pv_cpu *cpu, const u64 args[5]);
 long pv_set_gdt(struct pv_cpu *cpu, const u64 args[5]);
 long pv_stack_switch(struct pv_cpu *cpu, const u64 args[5]);
@@ -185,7 +185,7 @@ long pv_get_debugreg(struct pv_cpu *cpu, const u64 args[5]);
 long pv_update_descriptor(struct pv_cpu *cpu, const u64 args[5]);
 long pv_set_segment_base(struct pv_cpu *cpu, const u64 args[5]);
 long pv_vcpu_op(struct pv_cpu *cpu, const u64 args[5]);
-/* pv_event.c */
+/* event.c */
 long pv_event_channel_op(struct pv_cpu *cpu, const u64 args[5]);
 long pv_sched_op(struct pv_cpu *cpu, const u64 args[5]);
 void pv_send_event(struct pv *pv, u32 port);
@@ -193,7 +193,7 @@ void pv_send_virq(struct pv_cpu *cpu, u32 virq);
 bool pv_event_pending(struct pv_cpu *cpu); /* and not masked */
 void pv_set_mask(struct pv_cpu *cpu, bool mask);
 bool pv_get_mask(struct pv_cpu *cpu);
-/* pv_time.c */
+/* time.c */
 long pv_set_timer_op(struct pv_cpu *cpu, const u64 args[5]);
 u64 pv_system_time(const struct pv *pv);
 void pv_measure_tsc(struct pv *pv);	/* while no vCPU runs */
@@ -204,18 +204,18 @@ void pv_find_time(struct pv_cpu *cpu); /* if it has lost it */
 void pv_check_timer(struct pv_cpu *cpu);
 long pv_timer_op(struct pv_cpu *cpu, u32 op, u64 at);
 long pv_runstate_op(struct pv_cpu *cpu, struct pv_cpu *to, u32 op, u64 at);
-/* pv_console.c */
+/* console.c */
 long pv_console_io(struct pv_cpu *cpu, const u64 args[5]);
 void pv_console_notified(struct pv *pv);
 void pv_console_take_input(struct pv *pv); /* on a vCPU's thread */
-/* pv_info.c */
+/* info.c */
 long pv_xen_version(struct pv_cpu *cpu, const u64 args[5]);
 long pv_memory_op(struct pv_cpu *cpu, const u64 args[5]);
 long pv_physdev_op(struct pv_cpu *cpu, const u64 args[5]);
 long pv_vm_assist(struct pv_cpu *cpu, const u64 args[5]);
-/* pv_stats.c: after a trap, if a check is due; the guest ends if it fails */
+/* stats.c: after a trap, if a check is due; the guest ends if it fails */
 void pv_check_in_time(struct pv_cpu *cpu);
-/* pv_emulate.c: a privileged instruction at CPL 3: whether it was one, and has been carried out. */
+/* emulate.c: a privileged instruction at CPL 3: whether it was one, and has been carried out. */
 bool pv_emulate_privileged(struct pv_cpu *cpu);
 bool pv_emulate_cpuid(struct pv_cpu *cpu); /* after the prefix that forces it */
 

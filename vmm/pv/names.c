@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in pv_names.h. Sources: public/xen.h of Xen; Intel SDM volume 3, table 6-1. */
+/* Contract in names.h. Sources: public/xen.h of Xen; Intel SDM volume 3, table 6-1. */
 #include "vmm/pv/names.h"
 
 #include "vmm/pv/monitor.h"

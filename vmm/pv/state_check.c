@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Whether a state can be that of a guest on shadow tables: what is not checked here may be
- * anything, as the guest itself could have made it so. Contract in pv_state.h.
+ * anything, as the guest itself could have made it so. Contract in state.h.
  */
 #include <errno.h>
 

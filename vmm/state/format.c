@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A state as bytes. Contract in state_format.h, layout in docs/FORMATS.md.
+ * A state as bytes. Contract in format.h, layout in docs/FORMATS.md.
  *
  *	header | section header, data, padding to 8 bytes | ...
  *

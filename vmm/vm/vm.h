@@ -8,9 +8,9 @@
  * own (vcpu.c), which runs from vm_start() until vm_destroy(). The memory engine (mm/engine/mem.h)
  * has threads of its own, for about as long. vm_end() and vm_fail() may be called from any of them.
  *
- * Locks, in the order in which they may be taken: the devices' lock (devices.h), the memory
- * engine's, then vm.lock. No ioctl on a vCPU is made under any, and the engine is not called under
- * vm.lock.
+ * Locks, in the order in which they may be taken: the devices' lock (vmm/devices/devices.h), the
+ * memory engine's, then vm.lock. No ioctl on a vCPU is made under any, and the engine is not called
+ * under vm.lock.
  */
 #ifndef QUIRE_VMM_VM_VM_H
 #define QUIRE_VMM_VM_VM_H

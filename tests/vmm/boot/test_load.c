@@ -17,7 +17,7 @@
 
 #define SIZE (16 * MiB)
 
-/* start_info: byte offsets from Xen's start_info.h */
+/* start_info: byte offsets of Xen's struct hvm_start_info */
 enum {
 	INFO_MAGIC = 0,
 	INFO_VERSION = 4,
