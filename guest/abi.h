@@ -26,10 +26,13 @@
  *           attack   microguest as a Xen PV guest only: reach for what is not the guest's, in every
  *                    way there is, and check that each is refused and that the guest can go on
  *           none     end at once, without touching memory
- *     passes=N       verify, edge: number of passes, 0 = for ever; default 1
+ *     passes=N       verify, edge: number of passes, 0 = for ever; default 1, with stop=1 0
  *     time=SECONDS   access, churn: end after this time; verify, edge: end early. 0 = no limit;
- *                    default 10 for access and churn unless ops= is given
+ *                    default 10 for access and churn unless ops= or stop=1 is given
  *     ops=N          access, churn: end after this many accesses in all; 0 = no limit, the default
+ *     stop=0|1       verify, access, edge: end as by time=, with all checks, once a byte comes on
+ *                    the console: who runs the guest says how long it works. Default 0: the console
+ *                    is not listened to
  *
  *   on what
  *     size=SIZE      memory to use, rounded down to whole pages; default nearly all there is

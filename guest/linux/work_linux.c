@@ -9,11 +9,13 @@
  * nearly all the memory there is unless size= says otherwise.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,6 +52,27 @@ static uint64_t now_ns(void *opaque)
 	(void)opaque;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Input, or its end. What was said is taken, so that a shell does not get it afterwards. */
+static bool told(void *opaque)
+{
+	struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+	char byte;
+
+	(void)opaque;
+	return poll(&input, 1, 0) == 1 && read(STDIN_FILENO, &byte, 1) >= 0;
+}
+
+/* On a terminal any byte counts, not only the end of a line, and none is printed into our lines. */
+static void listen_to_console(void)
+{
+	struct termios mode;
+
+	if (tcgetattr(STDIN_FILENO, &mode))
+		return;
+	mode.c_lflag &= (tcflag_t) ~(ICANON | ECHO);
+	tcsetattr(STDIN_FILENO, TCSANOW, &mode);
 }
 
 static void relax(void *opaque)
@@ -201,6 +224,8 @@ static enum guest_exit run(struct program *program, const char *words)
 		return work_verdict(platform, GUEST_EXIT_OPTIONS, text.text);
 	if (program->options.skip)
 		return work_verdict(platform, GUEST_EXIT_OPTIONS, "skip= is for the microguest");
+	if (program->options.stop)
+		listen_to_console();
 	if (program->options.job != WORK_CHURN && program->options.job != WORK_NONE) {
 		why = prepare_memory(program);
 		if (why)
@@ -236,6 +261,7 @@ int main(int argc, char **argv)
 		.opaque = &program,
 		.print = print,
 		.now_ns = now_ns,
+		.told = told,
 		.relax = relax,
 		.run_workers = run_workers,
 		.page_address = page_address,

@@ -15,6 +15,14 @@
 #include "guest/micro/xen.h"
 #include "guest/work/work.h"
 
+/*
+ * Registers of the serial port (16550A), and their first bit: there is input, and an interrupt is
+ * wanted for it, which finds interrupts disabled.
+ */
+#define INTERRUPT_ENABLE 1
+#define LINE_STATUS	 5
+#define DATA_READY	 1
+
 /* The one object of the guest; everything else is reached from here, by arguments. */
 static struct micro {
 	unsigned int printing; /* lock of the serial port */
@@ -55,6 +63,18 @@ static uint64_t now_ns(void *opaque)
 	const struct micro *m = opaque;
 
 	return clock_ns(&m->clock);
+}
+
+static bool told(void *opaque)
+{
+	(void)opaque;
+	return kernel_call(KERNEL_IN, GUEST_SERIAL_PORT + LINE_STATUS, 0) & DATA_READY;
+}
+
+/* Whoever holds the other end keeps what comes until somebody wants it, which this says. */
+static void listen_to_console(void)
+{
+	kernel_call(KERNEL_OUT, GUEST_SERIAL_PORT + INTERRUPT_ENABLE, DATA_READY);
 }
 
 static void relax(void *opaque)
@@ -120,6 +140,8 @@ static enum guest_exit run_job(struct micro *m, uint64_t user_ticks)
 	if (why)
 		return work_verdict(platform, GUEST_EXIT_MEMORY, why);
 	introduce(m, user_ticks);
+	if (m->options.stop)
+		listen_to_console();
 	if (cpus_start(&m->cpus, (unsigned int)m->options.cpus, &m->boot, &m->clock))
 		return fail_cpus(m);
 	platform->arena = (void *)ARENA_WINDOW;
@@ -146,6 +168,7 @@ static enum guest_exit run(struct micro *m, uint64_t info, uint64_t user_ticks)
 		.opaque = m,
 		.print = print,
 		.now_ns = now_ns,
+		.told = told,
 		.relax = relax,
 		.run_workers = run_workers,
 		.page_address = page_address,

@@ -45,10 +45,23 @@ static unsigned int own_number(void)
 	return (unsigned int)((at - (uint64_t)user_stacks) / (uint64_t)USER_STACK);
 }
 
-/* Xen emulates the instruction. */
+/* Xen emulates both instructions. */
+static void port_write(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "d"(port));
+}
+
+static uint8_t port_read(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "d"(port));
+	return value;
+}
+
 static _Noreturn void leave(uint8_t value)
 {
-	__asm__ volatile("outb %0, %1" : : "a"(value), "d"((uint16_t)GUEST_EXIT_PORT));
+	port_write(GUEST_EXIT_PORT, value);
 	halt(own_number());
 }
 
@@ -81,7 +94,12 @@ uint64_t xen_kernel_call(enum kernel_call number, uint64_t first, uint64_t secon
 	case KERNEL_FLUSH:
 		xen_flush();
 		return 0;
-	default: /* ports, cpuid, wrmsr: for clocks that are not here */
+	case KERNEL_OUT:
+		port_write((uint16_t)first, (uint8_t)second);
+		return 0;
+	case KERNEL_IN:
+		return port_read((uint16_t)first);
+	default: /* cpuid, wrmsr: for clocks that are not here */
 		xen_failed("of no kind", (long)number);
 	}
 }

@@ -33,7 +33,7 @@ static bool go_on(const struct worker *worker, uint64_t now, uint64_t end)
 	const struct work *work = worker->work;
 	uint64_t passes = work->options->passes;
 
-	if (now >= end || __atomic_load_n(&work->stop, __ATOMIC_RELAXED))
+	if (now >= end || pulse_told(work) || __atomic_load_n(&work->stop, __ATOMIC_RELAXED))
 		return false;
 	return !passes || worker->round - FIRST_ROUND < passes;
 }

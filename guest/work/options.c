@@ -60,8 +60,9 @@ static const struct rule rules[] = {
 	{"shift",   AT(shift_ms),  1000,         1, DAY,                      MILLI,  NULL},
 	{"time",    AT(time_ms),   NOT_GIVEN,    0, DAY,                      MILLI,  NULL},
 	{"status",  AT(status_ms), 0,            0, DAY,                      NUMBER, NULL},
-	{"passes",  AT(passes),    1,            0, UINT32_MAX,               NUMBER, NULL},
+	{"passes",  AT(passes),    NOT_GIVEN,    0, UINT32_MAX,               NUMBER, NULL},
 	{"ops",     AT(ops),       0,            0, UINT64_MAX,               NUMBER, NULL},
+	{"stop",    AT(stop),      0,            0, 1,                        NUMBER, NULL},
 	{"beat",    AT(beat),      0,            0, 1,                        NUMBER, NULL},
 	{"gap",     AT(gap),       0,            0, 1,                        NUMBER, NULL},
 	{"corrupt", AT(corrupt),   WORK_NO_PAGE, 0, WORK_NO_PAGE - 1,         NUMBER, NULL},
@@ -271,6 +272,17 @@ static int parse_words(struct work_options *options, const char *text, struct li
 	return 0;
 }
 
+/* How long a job goes on whose end was not given depends on what else may end it. */
+static void set_end(struct work_options *options)
+{
+	bool lasts = options->job == WORK_ACCESS || options->job == WORK_CHURN;
+
+	if (options->time_ms == NOT_GIVEN)
+		options->time_ms = lasts && !options->ops && !options->stop ? DEFAULT_TIME_MS : 0;
+	if (options->passes == NOT_GIVEN)
+		options->passes = options->stop ? 0 : 1;
+}
+
 int work_options_parse(struct work_options *options, const char *text, struct line *why)
 {
 	for (size_t i = 0; i < NR_RULES; i++)
@@ -280,10 +292,6 @@ int work_options_parse(struct work_options *options, const char *text, struct li
 	if (options->zero + options->same + options->dup > 100)
 		return complain(why, "zero=, same= and dup= together exceed 100",
 				(struct word){"", 0});
-	if (options->time_ms == NOT_GIVEN) {
-		bool endless = options->job != WORK_ACCESS && options->job != WORK_CHURN;
-
-		options->time_ms = endless || options->ops ? 0 : DEFAULT_TIME_MS;
-	}
+	set_end(options);
 	return 0;
 }

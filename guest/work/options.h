@@ -51,6 +51,7 @@ struct work_options {
 	uint64_t status_ms;
 	uint64_t passes;
 	uint64_t ops;
+	uint64_t stop;
 	uint64_t beat;
 	uint64_t gap;
 	uint64_t corrupt; /* page number, or WORK_NO_PAGE */

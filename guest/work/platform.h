@@ -34,6 +34,9 @@ struct work_platform {
 	/* Monotonic time, the same on every CPU. Called for every page: it must be cheap. */
 	uint64_t (*now_ns)(void *opaque);
 
+	/* Whether a byte has come on the console. Only for stop=1; worker 0, each 10 ms. */
+	bool (*told)(void *opaque);
+
 	/* Called while a worker has nothing to do but wait, for microseconds to milliseconds. */
 	void (*relax)(void *opaque);
 

@@ -8,6 +8,9 @@
 
 #define MS ((uint64_t)1000000)
 
+/* A look at the console is an exit to the VMM, up to 90 us: no more than a hundredth of the time. */
+#define LISTEN (10 * MS)
+
 /*
  * Under a millisecond since the last beat there is none due. A late one counts once, however late:
  * the beats that were missed show in the bucket of its gap.
@@ -128,6 +131,19 @@ static void print_status(struct worker *worker, uint64_t now)
 	work_print(work->platform, &line);
 }
 
+/* Once told is enough: nobody looks again. */
+static void listen(struct worker *worker, uint64_t now)
+{
+	struct work *work = worker->work;
+	const struct work_platform *platform = work->platform;
+
+	if (now < worker->listen_at || pulse_told(work))
+		return;
+	worker->listen_at = now + LISTEN;
+	if (platform->told(platform->opaque))
+		__atomic_store_n(&work->told, 1, __ATOMIC_RELAXED);
+}
+
 uint64_t pulse_tick(struct worker *worker)
 {
 	const struct work_options *options = worker->work->options;
@@ -141,6 +157,8 @@ uint64_t pulse_tick(struct worker *worker)
 		print_status(worker, now);
 		worker->status_at = now + options->status_ms * MS;
 	}
+	if (options->stop && worker->index == 0)
+		listen(worker, now);
 	return now;
 }
 

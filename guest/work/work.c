@@ -150,7 +150,7 @@ static bool another_pass(const struct work *work, uint64_t done, uint64_t deadli
 {
 	const struct work_options *options = work->options;
 
-	if (options->job == WORK_ACCESS || options->job == WORK_EDGE ||
+	if (options->job == WORK_ACCESS || options->job == WORK_EDGE || pulse_told(work) ||
 	    __atomic_load_n(&work->wrong, __ATOMIC_RELAXED))
 		return !done;
 	if (options->passes && done >= options->passes)
@@ -183,6 +183,12 @@ static void wait_for_turn(struct worker *worker, uint64_t *due, uint64_t interva
 	if (now - *due > MAX_DEBT)
 		*due = now;
 	*due += interval;
+}
+
+/* Whether a worker goes on, which has done @done of its @share of accesses, if there is one. */
+static bool another_access(const struct work *work, uint64_t done, uint64_t share)
+{
+	return !pulse_told(work) && (!work->options->ops || done < share);
 }
 
 /* One access. Returns the time. */
@@ -222,7 +228,7 @@ static void access(struct worker *worker)
 	due = now = phase.start;
 	if (options->time_ms)
 		end = phase.start + options->time_ms * MS;
-	for (uint64_t done = 0; now < end && (!options->ops || done < share); done++) {
+	for (uint64_t done = 0; now < end && another_access(worker->work, done, share); done++) {
 		if (options->pattern == WORK_IDLE)
 			now = pulse_wait(worker);
 		else

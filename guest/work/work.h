@@ -26,6 +26,7 @@ struct worker {
 	struct guest_beat *beat;
 	struct pattern pattern;
 	uint64_t status_at; /* worker 0: time of the next status line */
+	uint64_t listen_at; /* worker 0, stop=1: when to look for a byte on the console */
 	uint64_t looked_ns; /* gap=1: last look at the clock, */
 	uint64_t gap_ns;    /* longest time between two since the last status line, */
 	uint64_t gap_all;   /* and since the fill */
@@ -45,6 +46,7 @@ struct work {
 	unsigned int meeting; /* meetings held so far */
 	uint64_t wrong;	      /* pages found wrong, all workers */
 	unsigned int stop;    /* edge: a worker has met a wrong page */
+	unsigned int told;    /* stop=1: a byte has come */
 
 	struct worker workers[GUEST_MAX_CPUS];
 };
@@ -67,6 +69,12 @@ static inline union page *work_page(const struct work *work, uint64_t number)
 
 /* Between any two pieces of work: see to beats and status lines. Returns the time. */
 uint64_t pulse_tick(struct worker *worker);
+
+/* Whether the guest was told to stop (stop=1). */
+static inline bool pulse_told(const struct work *work)
+{
+	return __atomic_load_n(&work->told, __ATOMIC_RELAXED);
+}
 
 /* Tick and be idle for a moment. */
 uint64_t pulse_wait(struct worker *worker);
@@ -92,7 +100,10 @@ void check_slice(struct worker *worker);
 /* Count page @id.number as wrong and report what was found, unless there were too many already. */
 void check_report(struct worker *worker, struct page_id id, const struct page_finding *finding);
 
-/* The two halves of job=edge: add to the counters until the clock says @end, and check. */
+/*
+ * The two halves of job=edge: add to the counters until the clock says @end or the guest is told to
+ * stop, and check.
+ */
 void edge_count(struct worker *worker, uint64_t end);
 void edge_check(struct worker *worker);
 

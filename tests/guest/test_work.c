@@ -52,7 +52,16 @@ static void test_options(void **state)
 	assert_int_equal(o.job, WORK_EDGE);
 	assert_int_equal(o.gap, 1);
 	assert_int_equal(o.time_ms, 0);
+	assert_int_equal(options("job=access").time_ms, 10000);
+	assert_int_equal(options("job=verify").passes, 1);
+	o = options("job=access stop=1");
+	assert_int_equal(o.time_ms, 0); /* it is told to stop, */
+	assert_int_equal(o.passes, 0);
+	o = options("job=access stop=1 time=2 passes=3");
+	assert_int_equal(o.time_ms, 2000); /* or something else comes first */
+	assert_int_equal(o.passes, 3);
 	refuse("gap=2");
+	refuse("stop=2");
 	refuse("jobs=fill");
 	refuse("job=dance");
 	refuse("cpus=17");
@@ -207,6 +216,8 @@ static struct edge_machine {
 	uint64_t forget_at; /* then page 9 loses its last round, */
 	uint64_t spoil_at;  /* or a byte of its contents changes */
 	uint64_t stall_at;  /* or the clock leaps by 5 ms */
+	uint64_t tell_at;   /* then a byte comes on the console; */
+	unsigned int looks; /* so often it was looked for */
 	char printed[8192];
 	size_t length;
 } machine;
@@ -234,6 +245,14 @@ static uint64_t edge_now(void *opaque)
 	return m->now;
 }
 
+static bool edge_told(void *opaque)
+{
+	struct edge_machine *m = opaque;
+
+	m->looks++;
+	return m->now >= m->tell_at;
+}
+
 static int edge_workers(void *opaque, unsigned int count, void (*work)(void *, unsigned int),
 			void *arg)
 {
@@ -243,8 +262,7 @@ static int edge_workers(void *opaque, unsigned int count, void (*work)(void *, u
 	return 0;
 }
 
-static enum guest_exit run_edge(const char *text, uint64_t forget_at, uint64_t spoil_at,
-				uint64_t stall_at)
+static enum guest_exit run_machine(const char *text)
 {
 	struct work_options o = options(text);
 	struct work_platform platform = {
@@ -252,6 +270,7 @@ static enum guest_exit run_edge(const char *text, uint64_t forget_at, uint64_t s
 		.opaque = &machine,
 		.print = edge_print,
 		.now_ns = edge_now,
+		.told = edge_told,
 		.run_workers = edge_workers,
 		.arena = machine.arena,
 		.arena_pages = EDGE_PAGES,
@@ -259,11 +278,17 @@ static enum guest_exit run_edge(const char *text, uint64_t forget_at, uint64_t s
 		.beats = &machine.beats,
 	};
 
+	return work_run(&machine.work, &platform, &o);
+}
+
+static enum guest_exit run_edge(const char *text, uint64_t forget_at, uint64_t spoil_at,
+				uint64_t stall_at)
+{
 	memset(&machine, 0, sizeof(machine));
 	machine.forget_at = forget_at;
 	machine.spoil_at = spoil_at;
 	machine.stall_at = stall_at;
-	return work_run(&machine.work, &platform, &o);
+	return run_machine(text);
 }
 
 /* The clock is looked at once a page, so that each of these ends at another edge. */
@@ -311,6 +336,38 @@ static void test_gap(void **state)
 	assert_null(strstr(machine.printed, "gap 5"));
 }
 
+/* Each job works until it is told to stop, finds that out within 10 ms, and then checks all. */
+static void test_told(void **state)
+{
+	static const char *const jobs[] = {"job=edge stop=1", "job=verify stop=1",
+					   "job=access stop=1", "job=access pattern=sweep stop=1"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+		memset(&machine, 0, sizeof(machine));
+		machine.tell_at = 123000000;
+		assert_int_equal(run_machine(jobs[i]), GUEST_EXIT_PASS);
+		assert_non_null(strstr(machine.printed, "test: verify "));
+		assert_true(machine.now >= machine.tell_at);
+		assert_true(machine.now < machine.tell_at + 11000000);
+		assert_in_range(machine.looks, 12, 14);
+	}
+	/* even before it has begun */
+	memset(&machine, 0, sizeof(machine));
+	assert_int_equal(run_machine("job=edge stop=1"), GUEST_EXIT_PASS);
+	assert_non_null(strstr(machine.printed, "test: verify 64 pages"));
+	assert_int_equal(machine.looks, 1);
+	/* and what was wrong is still found */
+	memset(&machine, 0, sizeof(machine));
+	machine.tell_at = 50000000;
+	machine.spoil_at = 20000000;
+	assert_int_equal(run_machine("job=edge stop=1"), GUEST_EXIT_WRONG);
+	/* who is not to listen does not */
+	memset(&machine, 0, sizeof(machine));
+	assert_int_equal(run_machine("job=edge passes=100"), GUEST_EXIT_PASS);
+	assert_int_equal(machine.looks, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_edge),
 		cmocka_unit_test(test_edge_finds),
 		cmocka_unit_test(test_gap),
+		cmocka_unit_test(test_told),
 	};
 
 	return cmocka_run_group_tests_name("work", tests, NULL, NULL);
