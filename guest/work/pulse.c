@@ -8,7 +8,7 @@
 
 #define MS ((uint64_t)1000000)
 
-/* A look at the console is an exit to the VMM, up to 90 us: no more than a hundredth of the time. */
+/* A look at the console is an exit to the VMM, up to 90 us: a hundredth of the time at most. */
 #define LISTEN (10 * MS)
 
 /*

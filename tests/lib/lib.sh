@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # What the test scripts share: a scratch directory with a runtime directory of its own, the result
-# lines that tests/run reads, and the sum at the end. To be sourced.
+# lines that tests/run reads, guests in the background, and the sum at the end. To be sourced.
+#
+# No test depends on how fast the host is. A guest works until it is told to stop (stop=1 of
+# guest/abi.h), a script waits for what happens and not for a time, and one time alone ends a wait
+# as a failure: what has not happened after $HUNG seconds never will.
 set -uo pipefail
 
 QUIRE=${QUIRE:-build/release/quire}
@@ -9,7 +13,9 @@ MICRO=${MICRO:-build/guest/micro.elf}
 WORK=$(mktemp -d)
 export QUIRE_RUNTIME_DIR=$WORK/run
 OUT=$WORK/out ERR=$WORK/err
+HUNG=${HUNG:-300}
 nr_passed=0 nr_failed=0 nr_skipped=0
+declare -A process # of a guest that start() has started, by its name
 trap 'rm -rf "$WORK"' EXIT
 
 ok() # NAME
@@ -49,9 +55,11 @@ expect() # NAME STATUS PATTERN COMMAND...
 {
 	local name=$1 status=$2 pattern=$3 got
 	shift 3
-	timeout 60 "$@" >"$OUT" 2>"$ERR" </dev/null
+	timeout "$HUNG" "$@" >"$OUT" 2>"$ERR" </dev/null
 	got=$?
-	if [ $got != "$status" ]; then
+	if [ $got = 124 ]; then
+		not_ok "$name" "hung: no end after $HUNG s: $*"
+	elif [ $got != "$status" ]; then
 		not_ok "$name" "status $got, not $status: $(head -n 3 "$ERR" | tr '\n' ' ')"
 	elif [ -z "$pattern" ] && [ -s "$ERR" ]; then
 		not_ok "$name" "stderr not empty: $(head -n 3 "$ERR" | tr '\n' ' ')"
@@ -64,15 +72,98 @@ expect() # NAME STATUS PATTERN COMMAND...
 	fi
 }
 
-# Wait until the command that follows succeeds, for at most ten seconds.
+# Say so, and have nothing else wait as long: who hangs once may do so in many rows.
+hung() # WHAT
+{
+	echo "hung: after $HUNG s still $1" >&2
+	((HUNG < 30)) || HUNG=30
+	return 1
+}
+
+# Wait until the command that follows succeeds.
 wait_until() # COMMAND...
 {
-	local i
-	for ((i = 0; i < 200; i++)); do
-		"$@" >/dev/null 2>&1 && return 0
+	local start=$SECONDS
+	until "$@" >/dev/null 2>&1; do
+		if ((SECONDS - start > HUNG)); then
+			hung "not so: $*"
+			return
+		fi
 		sleep 0.05
 	done
-	return 1
+}
+
+# The same of a process that is at work: once it has ended it need not be waited for.
+wait_while_it_lives() # PID COMMAND...
+{
+	local pid=$1
+	shift
+	wait_until eval "! kill -0 $pid || $(printf '%q ' "$@")" && "$@" >/dev/null 2>&1
+}
+
+# Wait for a line that matches PATTERN in FILE, which need not be there yet; no longer than the
+# process lives that writes it, if that is known.
+wait_for_line() # FILE PATTERN [PID]
+{
+	if [ $# = 3 ]; then
+		wait_while_it_lives "$3" grep -qE -- "$2" "$1"
+	else
+		wait_until grep -qE -- "$2" "$1"
+	fi
+}
+
+# Wait for the end of a process of ours, and return its status. One that hangs is killed.
+wait_for_exit() # PID
+{
+	timeout "$HUNG" tail -s 0.02 --pid="$1" -f /dev/null || {
+		hung "there: process $1, $(tr '\0' ' ' <"/proc/$1/cmdline")"
+		kill -KILL "$1"
+	}
+	wait "$1" 2>/dev/null
+}
+
+# Start quire in the background, for a guest of that name: NAME run|restore|receive OPTION... What it
+# prints goes to $WORK/NAME.out and .err, what it reads comes from $WORK/NAME.in and has no end.
+start() # NAME COMMAND...
+{
+	local name=$1 keys
+	shift
+	rm -f "$WORK/$name".{in,out,err}
+	mkfifo "$WORK/$name.in"
+	exec {keys}<>"$WORK/$name.in" # a key must not come before somebody has it open
+	"$QUIRE" "$@" --name "$name" >"$WORK/$name.out" 2>"$WORK/$name.err" <&"$keys"- &
+	process[$name]=$!
+	exec {keys}>&-
+}
+
+# Start the microguest in the background, and wait until it has filled its memory.
+start_guest() # NAME APPEND OPTION...
+{
+	local name=$1 append=$2
+	shift 2
+	start "$name" run --kernel "$MICRO" --append "$append" "$@"
+	wait_for_line "$WORK/$name.out" '^micro: fill' "${process[$name]}"
+}
+
+# A key on the guest's console, which ends the work of one with stop=1.
+tell_stop() # NAME...
+{
+	local name
+	for name in "$@"; do
+		echo 1<>"$WORK/$name.in"
+	done
+}
+
+# Wait for the end of a guest that start() has started, and return the status.
+gone() # NAME
+{
+	wait_for_exit "${process[$1]}"
+}
+
+# Wait for its end; its status must be 0 and its last line "NAME-OF-PROGRAM: pass".
+ends_well() # NAME
+{
+	gone "$1" && tail -n 1 "$WORK/$1.out" | grep -qE '^(micro|linux): pass$'
 }
 
 # A microguest with status= that uses so many PAGES has had each of them checked since FILE, what it
