@@ -13,6 +13,7 @@
 
 #include "tests/lib/fake_machine.h"
 #include "vmm/control/qmp.h"
+#include "vmm/control/qmp_event.h"
 
 #define PROBE  "\xff{\"execute\": \"query-kvm\", \"id\": \"probe\"}"
 #define ANSWER "{\"return\": {\"enabled\": true, \"present\": true}, \"id\": \"probe\"}\r\n"

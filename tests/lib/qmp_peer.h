@@ -15,6 +15,7 @@
 
 #include "tests/lib/fake_machine.h"
 #include "vmm/control/qmp.h"
+#include "vmm/control/qmp_event.h"
 #include "vmm/version.h"
 
 #define PACKAGE "\"package\": \"quire-" QUIRE_VERSION "\""

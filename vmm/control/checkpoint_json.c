@@ -2,7 +2,7 @@
 /* Contract in checkpoint_json.h. */
 #include "vmm/control/checkpoint_json.h"
 
-#include "vmm/control/qmp.h"
+#include "vmm/control/qmp_event.h"
 
 static json_t *number(u64 n)
 {

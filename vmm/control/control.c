@@ -27,6 +27,7 @@
 #include "vmm/control/memory_json.h"
 #include "vmm/control/migrate_json.h"
 #include "vmm/control/qmp.h"
+#include "vmm/control/qmp_event.h"
 #include "vmm/control/rundir.h"
 
 #define READ_SIZE 4096u

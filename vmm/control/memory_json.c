@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "vmm/control/qmp.h"
+#include "vmm/control/qmp_event.h"
 
 #define NS_PER_MS 1000000
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The QMP session, from the inside out: how lines are sent, how one request is answered, how
- * requests are found in the stream (drawn in qmp.h), events.
+ * requests are found in the stream (drawn in qmp.h). What commands there are is for qmp_cmds.h.
  *
  * The framing knows only as much JSON as it takes to find where a request ends; whether what lies
  * between is JSON at all is jansson's to say. It never holds more than QMP_MAX_REQUEST bytes, and
@@ -16,6 +16,7 @@
 
 #include "mm/base/err.h"
 #include "vmm/control/qmp_cmds.h"
+#include "vmm/control/qmp_event.h"
 
 #define RESYNC	   '\xff'
 #define BUFFER_MIN 256u
@@ -45,25 +46,6 @@ _Static_assert(QMP_MAX_DEPTH <= 64, "one bit of struct qmp's arrays for each dep
 
 /* ---- Sending ---- */
 
-/* @value as a line of its own; steals @value, which may be NULL. NULL when there is no memory. */
-static char *to_line(json_t *value)
-{
-	char *text = json_dumps(value, 0), *line = NULL;
-	size_t len;
-
-	json_decref(value);
-	if (!text)
-		return NULL;
-	len = strlen(text);
-	line = realloc(text, len + sizeof("\r\n"));
-	if (!line) {
-		free(text);
-		return NULL;
-	}
-	memcpy(line + len, "\r\n", sizeof("\r\n"));
-	return line;
-}
-
 static void send_line(struct qmp *q, const char *line)
 {
 	int ret = line ? q->send(q->opaque, line, strlen(line)) : -ENOMEM;
@@ -74,7 +56,7 @@ static void send_line(struct qmp *q, const char *line)
 
 static void send_json(struct qmp *q, json_t *value)
 {
-	char *line = to_line(value);
+	char *line = qmp_line(value);
 
 	send_line(q, line);
 	free(line);
@@ -363,35 +345,7 @@ int qmp_receive(struct qmp *q, const char *data, size_t len)
 	return q->gone;
 }
 
-/* ---- Events, and the session's life ---- */
-
-char *qmp_event(const char *name, json_t *data, const struct timeval *now)
-{
-	return to_line(json_pack("{s:{s:I, s:I}, s:s, s:o*}", "timestamp", "seconds",
-				 (json_int_t)now->tv_sec, "microseconds", (json_int_t)now->tv_usec,
-				 "event", name, "data", data));
-}
-
-char *qmp_event_line(enum machine_event event, enum shutdown_cause cause, const struct timeval *now)
-{
-	static const struct {
-		const char *name;
-		bool has_reason;
-	} kinds[] = {
-		[MACHINE_EV_STOP] = {"STOP", false},
-		[MACHINE_EV_RESUME] = {"RESUME", false},
-		[MACHINE_EV_RESET] = {"RESET", true},
-		[MACHINE_EV_POWERDOWN] = {"POWERDOWN", false},
-		[MACHINE_EV_SHUTDOWN] = {"SHUTDOWN", true},
-	};
-	json_t *data = NULL;
-
-	ASSERT(event < ARRAY_SIZE(kinds));
-	if (kinds[event].has_reason)
-		data = json_pack("{s:b, s:s}", "guest", shutdown_cause_is_guest(cause), "reason",
-				 shutdown_cause_name(cause));
-	return qmp_event(kinds[event].name, data, now);
-}
+/* ---- The session's life ---- */
 
 int qmp_notify(struct qmp *q, const char *line)
 {

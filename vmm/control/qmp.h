@@ -28,9 +28,6 @@
 #ifndef QUIRE_VMM_CONTROL_QMP_H
 #define QUIRE_VMM_CONTROL_QMP_H
 
-#include <jansson.h>
-#include <sys/time.h>
-
 #include "mm/base/base.h"
 #include "vmm/machine/machine.h"
 
@@ -57,21 +54,8 @@ void qmp_destroy(struct qmp *q);
 int qmp_receive(struct qmp *q, const char *data, size_t len);
 
 /*
- * An event as a line: its name, when it was, and its data (taken over; NULL: it has none). The
- * caller frees it; NULL when there is no memory.
- */
-char *qmp_event(const char *name, json_t *data, const struct timeval *now);
-
-/*
- * What happened to the machine, as a line that is the same for every client. The caller frees it;
- * NULL when there is no memory.
- */
-char *qmp_event_line(enum machine_event event, enum shutdown_cause cause,
-		     const struct timeval *now);
-
-/*
- * Pass that line on, if the client has finished capability negotiation; before, it hears nothing.
- * -errno as from qmp_receive().
+ * Pass an event's line on (vmm/control/qmp_event.h), if the client has finished capability
+ * negotiation; before, it hears nothing. -errno as from qmp_receive().
  */
 int qmp_notify(struct qmp *q, const char *line);
 
