@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "vmm/cli/cmd.h"
-#include "vmm/kvm/host.h"
+#include "vmm/cli/examine.h"
 #include "vmm/cli/opts.h"
 
 static void row(const char *name, const char *value, const char *remark)
