@@ -27,6 +27,7 @@
 #include "vmm/boot/acpi_aml.h"
 #include "vmm/boot/acpi_tables.h"
 #include "vmm/devices/memmap.h"
+#include "vmm/devices/ports.h"
 
 #define ALIGN_TABLE 16
 #define ALIGN_FACS  64
@@ -119,8 +120,8 @@ static const struct isa_device {
 	u8 nr_ports;
 	u8 irq; /* 0: none */
 } isa_devices[] = {
-	{"COM1", "PNP0501", 0x3f8, 8, 4},
-	{"RTC_", "PNP0B00", 0x70, 2, 0},
+	{"COM1", "PNP0501", SERIAL_PORT, SERIAL_NR_PORTS, SERIAL_IRQ},
+	{"RTC_", "PNP0B00", RTC_PORT, RTC_NR_PORTS, 0},
 };
 
 static void add_isa_device(struct aml *aml, const struct isa_device *d)

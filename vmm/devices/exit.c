@@ -4,8 +4,7 @@
  * the workload guests report through it. (QEMU's isa-debug-exit at the same port gives 2v + 1.)
  */
 #include "vmm/devices/devices.h"
-
-#define PORT 0xf4
+#include "vmm/devices/ports.h"
 
 static u32 exit_in(struct device *dev, u16 port, u8 size)
 {
@@ -25,7 +24,7 @@ static void exit_out(struct device *dev, u16 port, u8 size, u32 value)
 const struct device_ops dev_exit = {
 	.name = "exit",
 	.size = sizeof(struct device),
-	.ports = {{PORT, 4}},
+	.ports = {{EXIT_PORT, EXIT_NR_PORTS}},
 	.in = exit_in,
 	.out = exit_out,
 };

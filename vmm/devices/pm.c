@@ -18,8 +18,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/boot/acpi.h"
 #include "vmm/devices/devices.h"
+#include "vmm/devices/ports.h"
 
 #define PORT_STATUS  ACPI_PM1_EVT_PORT
 #define PORT_ENABLE  (ACPI_PM1_EVT_PORT + 2)
@@ -58,7 +58,7 @@ struct pm_regs {
 
 _Static_assert(offsetof(struct pm_regs, control) == PORT_CONTROL - PORT_STATUS &&
 		       offsetof(struct pm_regs, gpe_status) == ACPI_GPE0_PORT - PORT_STATUS,
-	       "as vmm/boot/acpi.h places them");
+	       "as vmm/devices/ports.h places them");
 
 struct pm {
 	struct device dev;

@@ -4,10 +4,9 @@
  * 0xfe to port 0x64) and the chip set's reset control register (0xcf9, which the FADT names). There
  * is no keyboard: the controller's status says that nothing is there and that it takes commands.
  */
-#include "vmm/boot/acpi.h"
 #include "vmm/devices/devices.h"
+#include "vmm/devices/ports.h"
 
-#define PORT_KBD_STATUS	  0x64
 #define KBD_RESET	  0xfe
 #define RESET_FULL_OR_CPU 0x04 /* bit 2 of 0xcf9: the rising edge resets */
 
@@ -21,7 +20,7 @@ static u32 reset_in(struct device *dev, u16 port, u8 size)
 
 static void reset_out(struct device *dev, u16 port, u8 size, u32 value)
 {
-	bool kbd = port == PORT_KBD_STATUS && (u8)value == KBD_RESET;
+	bool kbd = port == KBD_STATUS_PORT && (u8)value == KBD_RESET;
 	bool chipset = port == ACPI_RESET_PORT && (value & RESET_FULL_OR_CPU);
 
 	(void)size;
@@ -32,7 +31,7 @@ static void reset_out(struct device *dev, u16 port, u8 size, u32 value)
 const struct device_ops dev_reset = {
 	.name = "reset",
 	.size = sizeof(struct device),
-	.ports = {{PORT_KBD_STATUS, 1}, {ACPI_RESET_PORT, 1}},
+	.ports = {{KBD_STATUS_PORT, 1}, {ACPI_RESET_PORT, 1}},
 	.in = reset_in,
 	.out = reset_out,
 };

@@ -14,9 +14,10 @@
 #include <time.h>
 
 #include "vmm/devices/devices.h"
+#include "vmm/devices/ports.h"
 
-#define PORT_INDEX 0x70
-#define PORT_DATA  0x71
+#define PORT_INDEX RTC_PORT
+#define PORT_DATA  (RTC_PORT + 1)
 
 enum {
 	SECONDS = 0,
@@ -128,7 +129,7 @@ static int rtc_load(struct device *dev, const void *state)
 const struct device_ops dev_rtc = {
 	.name = "rtc",
 	.size = sizeof(struct rtc),
-	.ports = {{PORT_INDEX, 2}},
+	.ports = {{PORT_INDEX, RTC_NR_PORTS}},
 	.in = rtc_in,
 	.out = rtc_out,
 	.version = 1,

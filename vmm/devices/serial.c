@@ -16,12 +16,10 @@
 #include <string.h>
 
 #include "vmm/devices/devices.h"
+#include "vmm/devices/ports.h"
 
-#define PORT 0x3f8
-#define IRQ  4
-
-/* Registers, by offset from PORT. */
-enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR, NR_REGS };
+/* Registers, by offset from SERIAL_PORT. */
+enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
 #define IER_RX	      0x01
 #define IER_TX	      0x02
@@ -80,7 +78,7 @@ static void update_irq(struct serial *serial)
 	const struct serial_state *s = &serial->s;
 	bool level = cause(s) != IIR_NONE && (s->mcr & MCR_OUT2);
 
-	device_irq(&serial->dev, IRQ, level);
+	device_irq(&serial->dev, SERIAL_IRQ, level);
 }
 
 static u8 take_byte(struct serial *serial)
@@ -130,7 +128,7 @@ static u32 serial_in(struct device *dev, u16 port, u8 size)
 	u8 value = 0;
 
 	(void)size;
-	switch (port - PORT) {
+	switch (port - SERIAL_PORT) {
 	case RBR_THR:
 		value = dlab ? s->dll : take_byte(serial);
 		break;
@@ -199,7 +197,7 @@ static void serial_out(struct device *dev, u16 port, u8 size, u32 data)
 	u8 value = (u8)data;
 
 	(void)size;
-	switch (port - PORT) {
+	switch (port - SERIAL_PORT) {
 	case RBR_THR:
 		if (dlab)
 			s->dll = value;
@@ -276,7 +274,7 @@ static int serial_load(struct device *dev, const void *state)
 const struct device_ops dev_serial = {
 	.name = "serial",
 	.size = sizeof(struct serial),
-	.ports = {{PORT, NR_REGS}},
+	.ports = {{SERIAL_PORT, SERIAL_NR_PORTS}},
 	.reset = serial_reset,
 	.in = serial_in,
 	.out = serial_out,

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/boot/acpi.h"
 #include "vmm/devices/devices.h"
+#include "vmm/devices/ports.h"
 
 struct notes {
 	char out[256];
