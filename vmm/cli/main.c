@@ -34,18 +34,6 @@ static const struct {
 	{"doctor", cmd_doctor, "", "what this host's KVM can do"},
 };
 
-int cmd_error(const struct err *err)
-{
-	fprintf(stderr, "quire: %s\n", err->text);
-	return CMD_FAILED;
-}
-
-int cmd_usage_error(const struct err *err)
-{
-	cmd_error(err);
-	return CMD_USAGE;
-}
-
 static void print_help(FILE *out)
 {
 	fprintf(out, "usage: quire COMMAND [OPTIONS]\n\n"
