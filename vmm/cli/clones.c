@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "mm/base/clock.h"
-#include "vmm/cli/launch.h"
+#include "vmm/cli/session.h"
 
 struct clones {
 	struct clones_config cfg;
@@ -108,7 +108,7 @@ static _Noreturn void be_clone(const struct clones *c, u32 i)
 	l.ready = i;
 	l.is_clone = true;
 	if (!rundir_socket_path(l.machine.name, l.socket_path, NULL) && !set_serial(&l, i, &serial))
-		status = launch_live(&l);
+		status = session_live(&l);
 	free(serial);
 	exit(status);
 }

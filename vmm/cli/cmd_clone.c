@@ -10,6 +10,7 @@
 #include "vmm/cli/clones.h"
 #include "vmm/cli/cmd.h"
 #include "vmm/cli/launch.h"
+#include "vmm/cli/session.h"
 #include "vmm/checkpoint/origin.h"
 
 struct order {
@@ -169,7 +170,7 @@ int cmd_clone(int argc, char **argv)
 	o.launch.vm.origin = &o.origin;
 	ret = rundir_create(&err);
 	if (!ret)
-		ret = launch_open(&o.launch, &err);
+		ret = session_open(&o.launch, &err);
 	if (!ret)
 		ret = origin_make_base(&o.origin, &err);
 	status = ret ? cmd_error(&err) : make(&o);

@@ -6,6 +6,7 @@
 #include "mm/wire/wire.h"
 #include "vmm/cli/cmd.h"
 #include "vmm/cli/launch.h"
+#include "vmm/cli/session.h"
 
 static int parse(struct launch *l, int argc, char **argv, struct err *err)
 {
@@ -44,5 +45,5 @@ int cmd_receive(int argc, char **argv)
 
 	if (ret == OPTS_HELP)
 		return CMD_OK;
-	return ret ? cmd_usage_error(&err) : launch_guest(&l);
+	return ret ? cmd_usage_error(&err) : session_run(&l);
 }

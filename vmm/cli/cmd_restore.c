@@ -4,6 +4,7 @@
 
 #include "vmm/cli/cmd.h"
 #include "vmm/cli/launch.h"
+#include "vmm/cli/session.h"
 #include "vmm/checkpoint/origin.h"
 
 struct restore {
@@ -51,7 +52,7 @@ int cmd_restore(int argc, char **argv)
 	if (origin_open(&r.origin, argv[1], r.link, &r.launch.vm, &err))
 		return cmd_error(&err);
 	r.launch.vm.origin = &r.origin;
-	status = launch_guest(&r.launch);
+	status = session_run(&r.launch);
 	origin_close(&r.origin);
 	return status;
 }

@@ -4,6 +4,7 @@
 
 #include "vmm/cli/cmd.h"
 #include "vmm/cli/launch.h"
+#include "vmm/cli/session.h"
 
 struct run {
 	struct launch launch;
@@ -61,5 +62,5 @@ int cmd_run(int argc, char **argv)
 
 	if (ret == OPTS_HELP)
 		return CMD_OK;
-	return ret ? cmd_usage_error(&err) : launch_guest(&run.launch);
+	return ret ? cmd_usage_error(&err) : session_run(&run.launch);
 }

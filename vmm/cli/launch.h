@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What `quire run`, `quire restore` and `quire clone` have in common: the options of the host's
- * side (where the guest's console and control socket are, how its memory is managed), and the life
- * of the process that is the guest.
+ * What `quire run`, `restore`, `receive` and `clone` have in common: the options of the host's side
+ * (where the guest's console and control socket are, how its memory is managed), and what follows
+ * from them. struct launch is what was ordered; session.h makes a guest of it.
  */
 #ifndef QUIRE_VMM_CLI_LAUNCH_H
 #define QUIRE_VMM_CLI_LAUNCH_H
@@ -40,19 +40,5 @@ int launch_refuse_memory_options(int argc, char **argv, struct err *err);
 
 /* After parsing: what must go together, must not, or is wrong in itself; and the environment. */
 int launch_check(struct launch *l, struct err *err);
-
-/*
- * Bring the guest up and stay until it ends, or with --detach until it runs. Returns the exit
- * status; errors have been printed.
- */
-int launch_guest(struct launch *l);
-
-/*
- * The parts of it, for who makes several guests: once for all, open the log and drop what no guest
- * needs; then, in the process that is to be the guest and with its name, serial port and control
- * socket filled in, live until it ends. Returns the exit status.
- */
-int launch_open(struct launch *l, struct err *err);
-int launch_live(const struct launch *l);
 
 #endif

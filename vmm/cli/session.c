@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The process that is a guest: its main loop, from the first to the last. Contract in launch.h.
+ * A guest's life in its process. Contract in session.h.
  *
  * With --detach a child does all that; the parent returns as soon as the guest runs, or with the
  * child's error. The child reports through a pipe: a word when it is up, nothing (end of file) when
  * it died.
  */
+#include "vmm/cli/session.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -17,10 +19,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "vmm/cli/cmd.h"
 #include "vmm/control/control.h"
-#include "vmm/cli/launch.h"
 #include "vmm/cli/memory_view.h"
+#include "vmm/cli/output.h"
 
 #define TOLD_AGAIN_NS ((u64)60 * 1000 * 1000 * 1000)
 
@@ -147,7 +148,7 @@ static void close_loop(struct session *s)
 }
 
 /* The guest's whole life. */
-int launch_live(const struct launch *l)
+int session_live(const struct launch *l)
 {
 	struct session s = {0};
 	struct err err;
@@ -206,7 +207,7 @@ static int live_detached(struct launch *l)
 	close(fds[0]);
 	setsid();
 	l->ready_fd = fds[1];
-	return launch_live(l);
+	return session_live(l);
 }
 
 /* Fill in what the user left open. */
@@ -231,7 +232,7 @@ static int complete(struct launch *l, struct err *err)
 	return 0;
 }
 
-int launch_open(struct launch *l, struct err *err)
+int session_open(struct launch *l, struct err *err)
 {
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	l->machine.log = stderr;
@@ -243,11 +244,11 @@ int launch_open(struct launch *l, struct err *err)
 	return 0;
 }
 
-int launch_guest(struct launch *l)
+int session_run(struct launch *l)
 {
 	struct err err;
 
-	if (complete(l, &err) || launch_open(l, &err))
+	if (complete(l, &err) || session_open(l, &err))
 		return cmd_error(&err);
-	return l->detach ? live_detached(l) : launch_live(l);
+	return l->detach ? live_detached(l) : session_live(l);
 }
