@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The inside of a connection (mm/wire/wire.h), and what its bytes mean; docs/FORMATS.md has them in
- * words. Private to mm/wire/, and to tests that speak the format themselves.
+ * words. Private to mm/wire/.
  *
- *	open.c     how a connection comes to be: the greeting, the key; connecting
- *	listen.c   listeners, and who comes there
- *	wire.c     messages
- *	socket.c   addresses and sockets
+ *	wait.c	   waiting for sockets
  *	lookup.c   names of hosts
- *	tls.c      TLS
+ *	socket.c   addresses and sockets
+ *	tls.c	   TLS
+ *	wire.c	   messages
+ *	open.c	   how a connection comes to be: the greeting, the key; connecting
+ *	listen.c   listeners, and who comes there
  *
  * Structures are the format, as the only machines that quire runs on are little-endian.
  */

@@ -33,9 +33,6 @@
 #define LOCAL_BUFFER (int)(256 * KiB)
 #define UNSENT	     (128 * 1024)
 
-/* Nobody who is called off waits for longer. */
-#define NAP_NS ((u64)20000000)
-
 /* ---- Addresses ---- */
 
 static int parse_path(struct socket_place *place, const char *path, const char *address,
@@ -104,62 +101,6 @@ void socket_name(const struct sockaddr_storage *addr, socklen_t len, char name[S
 	getnameinfo((const struct sockaddr *)addr, len, host, sizeof(host), port, sizeof(port),
 		    NI_NUMERICHOST | NI_NUMERICSERV);
 	snprintf(name, SOCKET_NAME_SIZE, six ? "tcp:[%s]:%s" : "tcp:%s:%s", host, port);
-}
-
-/* ---- Waiting ---- */
-
-u64 socket_deadline(int ms)
-{
-	return ms < 0 ? NEVER : now_ns() + (u64)ms * 1000000;
-}
-
-int socket_ms_left(u64 deadline)
-{
-	u64 now, ms;
-
-	if (deadline == NEVER)
-		return -1;
-	now = now_ns();
-	if (now >= deadline)
-		return 0;
-	ms = (deadline - now + 999999) / 1000000;
-	return ms > 60000 ? 60000 : (int)ms;
-}
-
-int socket_wait(int fd, short events, u64 deadline)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-	int ms, n;
-
-	for (;;) {
-		ms = socket_ms_left(deadline);
-		n = poll(&p, 1, ms);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			return 0;
-		if (!n && !ms)
-			return -ETIMEDOUT;
-	}
-}
-
-static bool is_cancelled(const struct socket_patience *p)
-{
-	return p->is_cancelled && p->is_cancelled(p->opaque);
-}
-
-int socket_wait_patiently(int fd, short events, const struct socket_patience *p)
-{
-	u64 until;
-	int ret;
-
-	do {
-		if (is_cancelled(p))
-			return -ECANCELED;
-		until = p->is_cancelled ? MIN(p->deadline, now_ns() + NAP_NS) : p->deadline;
-		ret = socket_wait(fd, events, until);
-	} while (ret == -ETIMEDOUT && until < p->deadline);
-	return ret;
 }
 
 /* ---- Listening ---- */
@@ -268,7 +209,7 @@ static int connect_within(int fd, const struct sockaddr *addr, socklen_t len,
 			return -errno;
 		if (now_ns() >= p->deadline)
 			return -ETIMEDOUT;
-		if (is_cancelled(p))
+		if (socket_is_cancelled(p))
 			return -ECANCELED;
 		poll(NULL, 0, 5);
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The sockets under mm/wire/wire.h: what addresses mean, and how to listen and connect there.
- * Private to mm/wire/. Sockets do not block and are closed on exec; whoever waits does so in
- * socket_wait(). Deadlines are by now_ns(), NEVER is none.
+ * The sockets under mm/wire/wire.h: what addresses mean, how to listen and connect there (socket.c,
+ * lookup.c), and waiting (wait.c). Private to mm/wire/. Sockets do not block and are closed on
+ * exec; whoever waits does so in socket_wait(). Deadlines are by now_ns(), NEVER is none.
  */
 #ifndef QUIRE_MM_WIRE_SOCKET_H
 #define QUIRE_MM_WIRE_SOCKET_H
@@ -44,6 +44,8 @@ struct socket_patience {
 	bool (*is_cancelled)(void *opaque); /* asked now and then; or NULL */
 	void *opaque;
 };
+
+bool socket_is_cancelled(const struct socket_patience *p);
 
 /* The same for him; -ECANCELED, soon after he was called off. */
 int socket_wait_patiently(int fd, short events, const struct socket_patience *p);
