@@ -6,7 +6,7 @@
  * relies on that: the merged link takes the place of the newest of its parts, and from then on the
  * others are left out, removed or not.
  */
-#include "mm/image/link.h"
+#include "mm/image/chain.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -24,11 +24,6 @@
 #define TRIES 20
 
 /* ---- Names ---- */
-
-void image_link_name(char name[IMAGE_NAME_SIZE], u32 number)
-{
-	snprintf(name, IMAGE_NAME_SIZE, "%08u.link", number);
-}
 
 void image_tmp_name(char name[IMAGE_NAME_SIZE], u32 number)
 {

@@ -4,7 +4,7 @@
  * of image_unpack() matched its checksum; what comes out of image_fetch() is inside the file, no
  * more.
  */
-#include "mm/image/link.h"
+#include "mm/image/data.h"
 
 #include <errno.h>
 #include <string.h>

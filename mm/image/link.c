@@ -28,6 +28,11 @@ struct tail {
 	u8 data[TAIL_SIZE];
 };
 
+void image_link_name(char name[IMAGE_NAME_SIZE], u32 number)
+{
+	snprintf(name, IMAGE_NAME_SIZE, "%08u.link", number);
+}
+
 u64 image_sum(const void *data, u64 size)
 {
 	return sum_bytes(data, size, 0);

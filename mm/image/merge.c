@@ -18,6 +18,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "mm/image/chain.h"
+#include "mm/image/data.h"
 #include "mm/image/write.h"
 
 #define LOCK_NAME "merge.lock"

@@ -11,7 +11,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "mm/image/write.h"
+#include "mm/image/format.h"
+#include "mm/image/out.h"
 
 #define BUFFER_SIZE (IMAGE_OUT_SIZE + PAGE_SIZE)
 

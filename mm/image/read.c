@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/image/link.h"
+#include "mm/image/chain.h"
+#include "mm/image/data.h"
 
 struct image {
 	struct image_chain chain;

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/image/link.h"
+#include "mm/image/chain.h"
+#include "mm/image/data.h"
 
 /* ---- The list ---- */
 

@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mm/image/chain.h"
+
 /* ---- Beginning ---- */
 
 static void remove_tmp(void *opaque, u32 number)
