@@ -1,10 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Saving a running guest. Contract in checkpoint.h. */
+/*
+ * Saving a running guest. Contract in checkpoint.h.
+ *
+ * Threads: the owner starts, watches, cancels and destroys; the thread "checkpoint" does the rest,
+ * from checkpoint_thread() down, and has old links merged beside the saving of new ones
+ * (merger.h). c->lock guards what the owner and the thread share (cancelled, progress); no
+ * file is written and no vCPU waited for under it. The chain has no lock: from checkpoint_start()
+ * until @done it is the thread's.
+ *
+ *	PREPARING   image_begin(), the pages to be saved are marked while the guest runs
+ *	(frozen)    state, dirty log, the instant: take()
+ *	SAVING      pages go out as they were at the instant; a vCPU that writes one waits for it
+ *	(commit)    the link is whole, and the chain ends with it
+ *
+ * Always: what the dirty log gave up is in chain->dirty until a link that has it is whole; a link
+ * that is not whole is aborted and leaves no file; vCPUs are thawed again on every way out.
+ */
 #include "vmm/checkpoint/checkpoint.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +27,11 @@
 #include "mm/base/pageset.h"
 #include "mm/image/image.h"
 #include "mm/base/thread.h"
+#include "vmm/checkpoint/chain.h"
+#include "vmm/checkpoint/merger.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/state/state.h"
 #include "vmm/vm/vm.h"
-
-/* Links that a continuous checkpoint keeps, and when it merges them. */
-#define CHAIN_MOST  64
-#define CHAIN_AFTER 32
 
 /* While it keeps to a rate it looks up so often. */
 #define LOOK_UP_NS ((u64)10000000)
@@ -47,40 +60,6 @@ struct checkpoint {
 	bool cancelled;
 	struct checkpoint_progress progress;
 };
-
-void chain_fini(struct chain *chain)
-{
-	image_close(chain->image);
-	free(chain->dir);
-	free(chain->dirty);
-	*chain = (struct chain){.dir = NULL};
-}
-
-int chain_begin(struct chain *chain, struct vm *vm, const char *dir, u32 number, struct err *err)
-{
-	char *copy = strdup(dir);
-
-	if (!chain->dirty)
-		chain->dirty = calloc(dirty_words(vm), sizeof(u64));
-	if (!copy || !chain->dirty) {
-		free(copy);
-		return err_set(err, -ENOMEM, "out of memory");
-	}
-	image_close(chain->image);
-	chain->image = NULL;
-	free(chain->dir);
-	chain->dir = copy;
-	chain->number = number;
-	memset(chain->dirty, 0, dirty_words(vm) * sizeof(u64));
-	return 0;
-}
-
-int chain_open_image(struct chain *chain, struct err *err)
-{
-	if (!chain->dir)
-		return err_set(err, -ENOENT, "there is no checkpoint to go back to");
-	return chain->image ? 0 : image_open(&chain->image, chain->dir, chain->number, err);
-}
 
 static int start_thread(pthread_t *thread, void *(*fn)(void *), void *arg, struct err *err)
 {
@@ -174,6 +153,7 @@ static int take(struct checkpoint *c, bool incremental, struct err *err)
 	u64 since = now_ns(), ns;
 	int ret;
 
+	ASSERT(c->chain->dirty);
 	vm_freeze(c->vm);
 	ret = state_save(c->vm, &c->state, err);
 	if (!ret)
@@ -260,6 +240,7 @@ static int save_link(struct checkpoint *c, bool incremental, struct err *err)
 		image_abort(c->writer);
 		return ret;
 	}
+	ASSERT(c->state.size); /* of the same instant as the pages */
 	ret = image_commit(c->writer, c->state.data, c->state.size, c->machine, &written, err);
 	if (ret)
 		return ret;
@@ -268,55 +249,6 @@ static int save_link(struct checkpoint *c, bool incremental, struct err *err)
 }
 
 /* ---- One after the other ---- */
-
-/* Merging goes on beside the saving: copying a large base must not leave a gap between links. */
-struct merger {
-	const char *dir;
-	pthread_t thread;
-	bool started;
-	atomic_bool done;
-	int ret; /* once done */
-	struct err err;
-};
-
-static void *merger_thread(void *arg)
-{
-	struct merger *m = arg;
-	int ret = image_merge(m->dir, CHAIN_MOST - CHAIN_AFTER, &m->err);
-
-	/* if somebody else merges it, that is as good */
-	m->ret = ret == -EBUSY ? 0 : MIN(ret, 0);
-	atomic_store(&m->done, true);
-	return NULL;
-}
-
-/* What came of it; waits for its end. */
-static int merger_join(struct merger *m, struct err *err)
-{
-	if (!m->started)
-		return 0;
-	pthread_join(m->thread, NULL);
-	m->started = false;
-	if (m->ret)
-		*err = m->err;
-	return m->ret;
-}
-
-/* Merge, unless that is under way still. */
-static int merger_start(struct merger *m, struct err *err)
-{
-	int ret;
-
-	if (m->started && !atomic_load(&m->done))
-		return 0;
-	ret = merger_join(m, err);
-	if (ret)
-		return ret;
-	atomic_store(&m->done, false);
-	ret = start_thread(&m->thread, merger_thread, m, err);
-	m->started = !ret;
-	return ret;
-}
 
 static int save_for_ever(struct checkpoint *c, struct err *err)
 {
@@ -351,6 +283,7 @@ static void *checkpoint_thread(void *arg)
 	int ret = c->cfg.every_ns ? save_for_ever(c, &err) : save_link(c, c->cfg.incremental, &err);
 
 	pthread_mutex_lock(&c->lock);
+	ASSERT(c->progress.phase < CHECKPOINT_DONE); /* @done is called once */
 	c->progress.phase = CHECKPOINT_DONE;
 	if (c->cancelled && (ret || c->cfg.every_ns))
 		c->progress.phase = CHECKPOINT_CANCELLED;
@@ -434,5 +367,6 @@ void checkpoint_destroy(struct checkpoint *c)
 	if (!c)
 		return;
 	pthread_join(c->thread, NULL);
+	ASSERT(c->progress.phase >= CHECKPOINT_DONE);
 	free_checkpoint(c);
 }

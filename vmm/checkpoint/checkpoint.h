@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
+ * The face of vmm/checkpoint, which saves a guest to files and brings it back.
+ *
+ * It owns: the thread that saves (this header), a guest's place in its chain of links (chain.h),
+ * where a guest comes from that is not new (origin.h), rolling back (rollback.h). The files
+ * themselves, links and chains of links, are mm/image's; the machine's state as bytes is that of
+ * vmm/state. It may use vmm/state, vmm/vm and what is below them, and all of mm/; it knows nothing
+ * of migration (vmm/migrate), of the machine that it serves, or of who gave the order. To read:
+ * checkpoint.c from save_link() outwards, then origin.c, then rollback.c.
+ *
  * Saving a running guest: a thread that writes one link of an image (mm/image/image.h), or one
  * after the other. The guest stands still only while its state is saved and the instant is taken
  * (mem_snap_take()); its memory goes out while it runs.
@@ -14,27 +23,8 @@
 #include "mm/base/base.h"
 #include "mm/base/err.h"
 
-struct image;
+struct chain;
 struct vm;
-
-/*
- * The image that a guest's next increment belongs to, and what it must hold. It lives as long as
- * the VM, and one checkpoint at a time uses it.
- */
-struct chain {
-	char *dir;	     /* absolute; NULL: there is none */
-	u32 number;	     /* of the link that the guest differs from by what is noted */
-	u64 *dirty;	     /* pages that changed since, harvested but not in any link yet */
-	struct image *image; /* the link, open; NULL: not opened yet */
-};
-
-/* The guest is as link @number of @dir has it, from this moment on. */
-int chain_begin(struct chain *chain, struct vm *vm, const char *dir, u32 number, struct err *err);
-
-/* Open its link, if it is not open. -ENOENT with a sentence: there is no chain. */
-int chain_open_image(struct chain *chain, struct err *err);
-
-void chain_fini(struct chain *chain);
 
 struct checkpoint_config {
 	const char *dir;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bringing a guest back from an image (mm/image/image.h): as a new VM, as one of many that share
- * what the image holds (a clone), or a running one rolled back to where it was.
+ * Bringing a guest back from an image (mm/image/image.h): as a new VM, or as one of many that share
+ * what the image holds (clones). Rolling a running one back is in rollback.h.
  */
 #ifndef QUIRE_VMM_CHECKPOINT_ORIGIN_H
 #define QUIRE_VMM_CHECKPOINT_ORIGIN_H
@@ -13,7 +13,6 @@
 
 struct vm;
 struct vm_config;
-struct chain;
 
 /* An image to restore a guest from, and how. It must outlive the VM. */
 struct origin {
@@ -45,14 +44,5 @@ int origin_make_base(struct origin *o, struct err *err);
 
 /* Read all of the memory now; the space is new and empty. */
 int origin_load_memory(const struct origin *o, struct vm *vm, struct err *err);
-
-/*
- * Roll @vm, whose vCPUs are stopped, back to the link that its chain ends with, or a clone (which
- * has no chain) to its base: only what changed since is put back,
- * *@pages says how much. It gets a new generation id.
- * -errno: the guest is neither here nor there, and must end; but -ENOENT when it has no chain, and
- * nothing has changed.
- */
-int vm_roll_back(struct vm *vm, struct chain *chain, u32 *pages, struct err *err);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "mm/image/image.h"
 #include "vmm/checkpoint/origin.h"
+#include "vmm/checkpoint/rollback.h"
 #include "vmm/machine/impl.h"
 
 void machine_listen_checkpoint(struct machine *m, machine_checkpoint_fn fn, void *opaque)

@@ -7,6 +7,7 @@
 
 #include <uv.h>
 
+#include "vmm/checkpoint/chain.h"
 #include "vmm/checkpoint/checkpoint.h"
 #include "vmm/machine/console.h"
 #include "vmm/machine/machine.h"
