@@ -9,17 +9,10 @@
 #include <string.h>
 
 #include "mm/base/pageset.h"
+#include "mm/engine/evict.h"
 #include "mm/engine/fill.h"
-#include "mm/engine/snap.h"
-
-void door_before_write(struct mem *m, page_no no)
-{
-	snap_before_change(m, no);
-	/* what the evictor has copied is about to be old */
-	if (m->pages.page[no].state == PAGE_EVICTING)
-		page_move(&m->pages, no, PAGE_IDLE);
-	evict_forget_copy(m, no);
-}
+#include "mm/engine/impl.h"
+#include "mm/engine/snap_marks.h"
 
 /*
  * The page, in memory and not about to go, so that [at, at + len) of it can be copied under the
@@ -33,17 +26,19 @@ static int hold(struct mem *m, page_no no, bool write, u8 **at)
 	while (!ret && (!page_in_memory(p) || (write && !snap_ready(m, 1)))) {
 		if (page_in_memory(p))
 			continue;
-		if (p->state == PAGE_ABSENT && !write && !fill_from_origin(m, no))
+		if (p->state == PAGE_ABSENT && !write && !in_origin(m, no))
 			break;
 		if (p->state == PAGE_FILLING)
 			pthread_cond_wait(&m->filled, &m->lock);
 		else
-			ret = fault_in(m, no, write);
+			ret = fill_in(m, no, write);
 	}
 	if (ret)
 		return ret;
-	if (write)
-		door_before_write(m, no);
+	if (write) {
+		snap_before_change(m, no);
+		evict_call_off(m, no);
+	}
 	*at = page_in_memory(p) ? (u8 *)(uintptr_t)space_page(m->space, no) : NULL;
 	return 0;
 }

@@ -19,7 +19,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "mm/engine/age.h"
+#include "mm/engine/evict.h"
 #include "mm/engine/impl.h"
+#include "mm/engine/trace.h"
 
 #define SCAN_BUDGET   0.01   /* share of guest time that the scan's soft faults may cost */
 #define SAMPLE_BUDGET 0.0006 /* the same for the sample's: well below a thousandth */

@@ -22,16 +22,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mm/engine/impl.h"
 #include "mm/base/inject.h"
+#include "mm/engine/evict.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/note.h"
+#include "mm/engine/owner.h"
+#include "mm/engine/trim.h"
 
 #define BATCH 64
 
 /* Pages committed under one hold of the lock: dropping a page costs a microsecond or two. */
 #define COMMIT_AT_ONCE 16
-
-/* Descriptors looked at in one search for kept copies to drop. */
-#define SHED_SCAN 4096
 
 enum outcome { OUT_STORED, OUT_CLEAN, OUT_AS_IN_IMAGE, OUT_REFUSED };
 
@@ -67,12 +68,12 @@ void evict_fini(struct mem *m)
 	m->batch = NULL;
 }
 
-void evict_forget_copy(struct mem *m, page_no no)
+void evict_call_off(struct mem *m, page_no no)
 {
-	u32 id = page_set_copy(&m->pages, no, STORE_NONE);
-
-	if (id)
-		store_drop(m->store, id);
+	/* what is being stored is about to be old */
+	if (m->pages.page[no].state == PAGE_EVICTING)
+		page_move(&m->pages, no, PAGE_IDLE);
+	note_drop_copy(m, no);
 }
 
 /* ---- Unmapping ---- */
@@ -198,11 +199,6 @@ static void choose(struct mem *m, struct evict_batch *b, u32 n, u32 cold_ticks)
 
 /* ---- Storing ---- */
 
-bool evict_store_is_full(struct mem *m)
-{
-	return !m->tier && m->store_limit && store_bytes(m->store) >= m->store_limit;
-}
-
 static bool is_as_in_origin(struct mem *m, page_no no, const void *page)
 {
 	struct pager *origin = m->cfg.origin;
@@ -222,7 +218,7 @@ static enum outcome store_one(struct mem *m, struct evict_batch *b, u32 i)
 	b->had[i] = b->ids[i] = STORE_NONE;
 	if (is_as_in_origin(m, b->nos[i], page))
 		return OUT_AS_IN_IMAGE;
-	if (evict_store_is_full(m) || store_put(m->store, page, &b->ids[i]))
+	if (trim_is_full(m) || store_put(m->store, page, &b->ids[i]))
 		return OUT_REFUSED;
 	return OUT_STORED;
 }
@@ -297,7 +293,7 @@ static void check_copy(struct mem *m, struct evict_batch *b, u32 i)
 		return;
 	/* the host's memory may fail; the same bytes with the right checksum may not differ */
 	if (store_get(m->store, b->ids[i], b->check))
-		mem_fail(m, "page %u was stored and could not be read back", b->nos[i]);
+		owner_fail(m, "page %u was stored and could not be read back", b->nos[i]);
 	else
 		ASSERT(!memcmp(b->check, b->pages + ((u64)i << PAGE_SHIFT), PAGE_SIZE));
 }
@@ -358,69 +354,7 @@ static u32 evict_batch(struct mem *m, u32 n, u32 cold_ticks)
 	return went;
 }
 
-/* ---- The store's own limit ---- */
-
-/* What one entry of the pool takes, about. */
-static u64 mean_entry(const struct store_stats *stats)
-{
-	return stats->payload_bytes / MAX(stats->blocks + stats->raw, 1) + 1;
-}
-
-/*
- * Drop about @n kept copies of pages in memory. They are counted, not weighed: what a drop leaves
- * is a hole, and the store shrinks only when it is compacted.
- */
-static void shed_kept(struct mem *m, u64 n)
-{
-	for (u64 seen = 0; seen < m->pages.nr && n; seen += SHED_SCAN) {
-		pthread_mutex_lock(&m->lock);
-		for (u32 i = 0; i < SHED_SCAN && n && m->pages.kept; i++) {
-			page_no no = m->shed_hand++ % m->pages.nr;
-			struct page *p = &m->pages.page[no];
-
-			if (!p->stored || !page_in_memory(p) || store_is_below(m->store, p->stored))
-				continue;
-			evict_forget_copy(m, no);
-			n--;
-		}
-		pthread_mutex_unlock(&m->lock);
-	}
-}
-
-/* Move @bytes down. What the tier cannot take stays, and the owner is told once. */
-static void demote(struct mem *m, u64 bytes)
-{
-	s64 ret = store_demote(m->store, bytes);
-	bool told;
-
-	pthread_mutex_lock(&m->lock);
-	told = m->told_swap;
-	m->told_swap = ret < 0;
-	pthread_mutex_unlock(&m->lock);
-	if (ret < 0 && !told)
-		mem_tell(m, ret == -ENOSPC ? MEM_EV_SWAP_FULL : MEM_EV_SWAP_ERROR);
-}
-
-/*
- * Pages that did not compress gain nothing in memory: they go down at once. Beyond its limit the
- * store first gives up what is only there to save work, then what has been there longest.
- */
-static void trim(struct mem *m)
-{
-	struct store_stats stats;
-	u64 bytes = store_bytes(m->store);
-
-	store_get_stats(m->store, &stats);
-	if (m->tier && stats.raw >= BATCH)
-		demote(m, stats.raw << PAGE_SHIFT);
-	if (!m->store_limit || bytes <= m->store_limit)
-		return;
-	shed_kept(m, (bytes - m->store_limit) / mean_entry(&stats));
-	store_compact(m->store);
-	bytes = store_bytes(m->store);
-	if (m->tier && bytes > m->store_limit)
-		demote(m, bytes - m->store_limit + m->store_limit / 64);
-}
+/* ---- For others ---- */
 
 u32 evict_pages(struct mem *m, u32 n, u32 cold_ticks)
 {
@@ -430,7 +364,7 @@ u32 evict_pages(struct mem *m, u32 n, u32 cold_ticks)
 	do {
 		some = evict_batch(m, n - went, cold_ticks);
 		went += some;
-		trim(m);
+		trim_store(m);
 	} while (went < n && some && !atomic_load(&m->stopping));
 	pthread_mutex_unlock(&m->evict_lock);
 	return went;
@@ -441,15 +375,7 @@ bool evict_try(struct mem *m, u32 n, u32 *went)
 	if (pthread_mutex_trylock(&m->evict_lock))
 		return false;
 	*went = evict_batch(m, n, 0);
-	trim(m);
+	trim_store(m);
 	pthread_mutex_unlock(&m->evict_lock);
 	return true;
-}
-
-void evict_trim_store(struct mem *m)
-{
-	pthread_mutex_lock(&m->evict_lock);
-	trim(m);
-	store_compact(m->store);
-	pthread_mutex_unlock(&m->evict_lock);
 }

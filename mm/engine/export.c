@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 
 #include "mm/base/pageset.h"
-#include "mm/engine/fill.h"
+#include "mm/engine/impl.h"
 #include "mm/space/pager.h"
 
 /* Descriptors looked at under one hold of the lock. */
@@ -55,7 +55,7 @@ int export_item_of(struct mem *m, page_no no, struct export_item *item)
 		if (ret)
 			return ret;
 		item->kind = EXPORT_STORED;
-	} else if (fill_from_origin(m, no)) {
+	} else if (in_origin(m, no)) {
 		item->kind = EXPORT_ORIGIN;
 	}
 	return 0;
@@ -186,7 +186,7 @@ static void present_some(struct mem *m, u64 *pages, page_no first, u32 n)
 	for (page_no no = first; no < first + n; no++) {
 		if (m->pages.page[no].state != PAGE_ABSENT)
 			set_bits(pages, no, (u64)no + 1);
-		else if (fill_from_origin(m, no))
+		else if (in_origin(m, no))
 			set_bits(there, no - first, (u64)(no - first) + 1);
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -228,7 +228,7 @@ u32 mem_elsewhere(struct mem *m, u64 *pages)
 	pthread_mutex_lock(&m->lock);
 	if (atomic_load(&m->armed) && (m->pages.count[PAGE_STORED] || m->cfg.origin))
 		for (page_no no = 0; no < m->pages.nr; no++) {
-			if (m->pages.page[no].state != PAGE_STORED && !fill_from_origin(m, no))
+			if (m->pages.page[no].state != PAGE_STORED && !in_origin(m, no))
 				continue;
 			if (pages)
 				set_bits(pages, no, (u64)no + 1);

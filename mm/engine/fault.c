@@ -10,10 +10,7 @@
  *	FILLING          another handler is at it and will wake the guest
  *	(write-protect)  lift all reasons, tell their owners
  *
- * Neighbours. A fault that continues a stream of faults in order brings in the pages behind it too,
- * twice as many as the last time, up to MAX_AROUND; a fault elsewhere brings one page. On a host
- * where a trap costs a hundred microseconds and a decompression half of one, a right guess is worth
- * two hundred wrong ones.
+ * How many pages a fault brings in beside the one that is needed, stream.c says.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,8 +20,16 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "mm/engine/age.h"
+#include "mm/engine/fault.h"
 #include "mm/engine/fill.h"
-#include "mm/engine/snap.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/note.h"
+#include "mm/engine/owner.h"
+#include "mm/engine/prefetch.h"
+#include "mm/engine/snap_marks.h"
+#include "mm/engine/stream.h"
+#include "mm/engine/trace.h"
 
 /*
  * How long a handler looks for the next event before it sleeps, if looking paid off lately. Where
@@ -42,54 +47,12 @@ struct handler {
 	struct filler *filler;
 };
 
-/* ---- Streams ---- */
-
-/* The stream that a fault on @no belongs to; a new one in place of the least used if none. */
-static struct stream *stream_of(struct mem *m, page_no no)
-{
-	struct stream *oldest = &m->streams[0];
-
-	m->nr_faults++;
-	for (u32 i = 0; i < NR_STREAMS; i++) {
-		struct stream *s = &m->streams[i];
-
-		if (s->width && no == s->next) {
-			s->width = MIN(s->width * 2, MAX_AROUND);
-			s->used = m->nr_faults;
-			return s;
-		}
-		/* it skipped what was in memory already: neither a hit nor a miss */
-		if (s->width > 1 && no > s->next && no - s->next < 2 * s->width) {
-			s->used = m->nr_faults;
-			return s;
-		}
-		if (s->used < oldest->used)
-			oldest = s;
-	}
-	*oldest = (struct stream){.next = no, .width = 1, .used = m->nr_faults};
-	return oldest;
-}
-
-static u32 width_at(struct mem *m, page_no no)
-{
-	u32 width = m->trace ? 1 : stream_of(m, no)->width;
-
-	return MIN(width, m->pages.nr - no);
-}
-
-void fault_took(struct mem *m, page_no no, u32 n)
-{
-	for (u32 i = 0; i < NR_STREAMS; i++)
-		if (m->streams[i].used == m->nr_faults)
-			m->streams[i].next = no + n;
-}
-
 /* ---- Soft faults ---- */
 
 /* Pages behind @no that are idle too, as far as the stream's width goes. */
 static u32 idle_run(struct mem *m, page_no no)
 {
-	u32 width = width_at(m, no), n = 1;
+	u32 width = stream_width(m, no), n = 1;
 
 	if (m->pages.page[no].protect)
 		return 1;
@@ -114,7 +77,7 @@ static enum uffd_mode mode_back(struct mem *m, page_no no, bool write)
 	if (!write && p->stored && m->uffd.can_continue_wp)
 		return UFFD_PROTECTED;
 	page_unprotect(&m->pages, no, PAGE_PROTECT_EVICT);
-	evict_forget_copy(m, no);
+	note_drop_copy(m, no);
 	return UFFD_WRITABLE;
 }
 
@@ -126,7 +89,7 @@ static void rescue(struct mem *m, page_no no, u64 now)
 	if (p->flags & PAGE_F_SAMPLED)
 		age_sample_touched(m, no, now);
 	page_move(&m->pages, no, PAGE_RESIDENT);
-	fill_note_use(m, no);
+	note_use(m, no);
 	m->rescued++;
 }
 
@@ -138,7 +101,7 @@ static int serve_soft(struct mem *m, const struct uffd_event *ev)
 
 	for (u32 i = 0; i < n; i++)
 		rescue(m, ev->no + i, now);
-	fault_took(m, ev->no, n);
+	stream_took(m, ev->no, n);
 	m->around += n - 1;
 	age_returned(m);
 	trace_reference(m, ev->no, ev->write);
@@ -154,7 +117,7 @@ static int serve_write(struct mem *m, const struct uffd_event *ev)
 	snap_before_change(m, ev->no);
 	/* of a page that is mapped but not yet committed, commit_one() sees it */
 	if ((p->protect & PAGE_PROTECT_EVICT) && p->state != PAGE_FILLING)
-		evict_forget_copy(m, ev->no);
+		note_drop_copy(m, ev->no);
 	page_unprotect(&m->pages, ev->no, p->protect);
 	p->seen = age_now();
 	/* it wakes the guest, also when there was nothing left to lift */
@@ -167,14 +130,14 @@ static int serve_fill(struct filler *f, struct mem *m, const struct uffd_event *
 		      enum mem_fault_kind *kind)
 {
 	struct fill_done done;
-	int ret = fill_serve(f, ev->no, ev->write, width_at(m, ev->no), &done);
+	int ret = fill_serve(f, ev->no, ev->write, stream_width(m, ev->no), &done);
 
 	if (ret)
 		return ret;
 	*kind = done.kind;
 	m->around += done.n - 1;
 	trace_reference(m, ev->no, ev->write);
-	ahead_touched(m, ev->no, done.n);
+	prefetch_touched(m, ev->no, done.n);
 	return 0;
 }
 
@@ -218,21 +181,21 @@ static int serve(struct mem *m, struct filler *f, const struct uffd_event *ev,
 static void explain(struct mem *m, page_no no, int ret, const struct err *why)
 {
 	if (why->text[0])
-		mem_fail(m, "page %u: %s (the guest was stopped; nothing wrong was given to it)",
-			 no, why->text);
+		owner_fail(m, "page %u: %s (the guest was stopped; nothing wrong was given to it)",
+			   no, why->text);
 	else if (ret == -EBADMSG)
-		mem_fail(m,
-			 "page %u came back from the store with a wrong checksum (the guest was "
-			 "stopped; nothing wrong was given to it)",
-			 no);
+		owner_fail(m,
+			   "page %u came back from the store with a wrong checksum (the guest was "
+			   "stopped; nothing wrong was given to it)",
+			   no);
 	else if (ret == -ENOMEM)
-		mem_fail(m, "page %u: the host has no memory left (lower other guests' limits)",
-			 no);
+		owner_fail(m, "page %u: the host has no memory left (lower other guests' limits)",
+			   no);
 	else
-		mem_fail(m,
-			 "page %u could not be brought back: %s (if it was in the swap file, see "
-			 "what its disk says)",
-			 no, strerror(-ret));
+		owner_fail(m,
+			   "page %u could not be brought back: %s (if it was in the swap file, see "
+			   "what its disk says)",
+			   no, strerror(-ret));
 }
 
 static void count_fault(struct mem *m, enum mem_fault_kind kind, u64 ns)

@@ -12,7 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/engine/snap.h"
+#include "mm/engine/age.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/note.h"
+#include "mm/engine/room.h"
+#include "mm/engine/snap_marks.h"
+#include "mm/engine/stream.h"
 
 struct filler {
 	struct mem *mem;
@@ -97,25 +102,6 @@ int fill_map(struct mem *m, enum map_how how, page_no no, u32 n, const u8 *from,
 	return done < n ? -ECANCELED : 0;
 }
 
-void fill_note_use(struct mem *m, page_no no)
-{
-	struct page *p = &m->pages.page[no];
-
-	p->seen = age_now();
-	if (p->flags & PAGE_F_LISTED) {
-		policy_touched(m->policy, no);
-	} else {
-		p->flags |= PAGE_F_LISTED;
-		policy_loaded(m->policy, no);
-	}
-}
-
-void fill_own(struct mem *m, page_no no)
-{
-	m->pages.page[no].flags |= PAGE_F_OWN;
-	pager_took(m->cfg.origin, no);
-}
-
 /* ---- Which pages ---- */
 
 static bool fillable(const struct mem *m, page_no no)
@@ -123,13 +109,6 @@ static bool fillable(const struct mem *m, page_no no)
 	enum page_state state = m->pages.page[no].state;
 
 	return state == PAGE_ABSENT || state == PAGE_STORED;
-}
-
-bool fill_from_origin(const struct mem *m, page_no no)
-{
-	const struct page *p = &m->pages.page[no];
-
-	return p->state == PAGE_ABSENT && !(p->flags & PAGE_F_OWN) && pager_has(m->cfg.origin, no);
 }
 
 static bool is_below(struct mem *m, page_no no)
@@ -151,15 +130,15 @@ static bool is_zero(struct mem *m, u32 id)
  */
 static u32 fill_run(struct mem *m, page_no no, u32 width)
 {
-	bool below = is_below(m, no), origin = fill_from_origin(m, no);
+	bool below = is_below(m, no), origin = in_origin(m, no);
 	u32 n = 1;
 
 	width = MIN(width, m->pages.nr - no);
 	if (origin)
 		width = MIN(width, m->cfg.origin->ops->most);
 	while (n < width && fillable(m, no + n) &&
-	       !(m->pages.page[no + n].flags & PAGE_F_SAMPLED) &&
-	       fill_from_origin(m, no + n) == origin && (below || !is_below(m, no + n)))
+	       !(m->pages.page[no + n].flags & PAGE_F_SAMPLED) && in_origin(m, no + n) == origin &&
+	       (below || !is_below(m, no + n)))
 		n++;
 	return n;
 }
@@ -172,7 +151,7 @@ static u32 fill_run(struct mem *m, page_no no, u32 width)
  */
 static void fill_begin(struct mem *m, struct filler *f, struct fill *fill)
 {
-	fill->origin = fill_from_origin(m, fill->first);
+	fill->origin = in_origin(m, fill->first);
 	for (u32 i = 0; i < fill->n; i++) {
 		page_no no = fill->first + i;
 
@@ -274,12 +253,12 @@ static void commit_one(struct mem *m, const struct filler *f, const struct fill 
 	if (m->cfg.clean == MEM_CLEAN_PROTECT)
 		dirty = !(m->pages.page[no].protect & PAGE_PROTECT_EVICT);
 	page_move(&m->pages, no, PAGE_RESIDENT);
-	fill_own(m, no);
+	note_own(m, no);
 	if (f->ids[i] && (dirty || f->zero[i]))
-		evict_forget_copy(m, no);
+		note_drop_copy(m, no);
 	if (m->pages.page[no].flags & PAGE_F_SAMPLED)
 		age_sample_touched(m, no, now_ns());
-	fill_note_use(m, no);
+	note_use(m, no);
 }
 
 /*
@@ -302,7 +281,7 @@ static int fill_commit(struct mem *m, struct filler *f, const struct fill *fill)
 			uffd_wake(&m->uffd, no, 1);
 	}
 	pthread_cond_broadcast(&m->filled);
-	reclaim_call(m);
+	room_call_evictor(m);
 	return f->results[0];
 }
 
@@ -320,7 +299,7 @@ static int fill_all(struct mem *m, struct filler *f, struct fill *fill)
 
 static enum mem_fault_kind kind_of(struct mem *m, page_no no)
 {
-	if (fill_from_origin(m, no))
+	if (in_origin(m, no))
 		return m->cfg.origin->ops->kind == PAGER_REMOTE ? MEM_FAULT_REMOTE
 								: MEM_FAULT_IMAGE;
 	if (is_zero(m, m->pages.page[no].stored))
@@ -334,41 +313,40 @@ int fill_serve(struct filler *f, page_no no, bool write, u32 width, struct fill_
 	struct fill fill = {.first = no, .write = write, .n = fill_run(m, no, width)};
 	int ret;
 
-	if (!reclaim_fits(m, fill.n)) {
-		reclaim_room(m, fill.n);
+	if (!room_fits(m, fill.n)) {
+		room_make(m, fill.n);
 		if (!fillable(m, no))
 			return -EAGAIN; /* somebody else was faster */
-		fill.n = fill_run(m, no, reclaim_fits(m, fill.n) ? fill.n : 1);
+		fill.n = fill_run(m, no, room_fits(m, fill.n) ? fill.n : 1);
 	}
 	if (!snap_ready(m, fill.n))
 		return -EAGAIN;
 	done->kind = kind_of(m, no);
 	done->n = fill.n;
-	fault_took(m, no, fill.n);
+	stream_took(m, no, fill.n);
 	ret = fill_all(m, f, &fill);
 	if (done->kind == MEM_FAULT_IMAGE && f->zero[0])
 		done->kind = MEM_FAULT_ZERO;
 	return ret;
 }
 
-u32 fill_ahead(struct filler *f, page_no no, u32 n)
+u32 fill_prefetch(struct filler *f, page_no no, u32 n)
 {
 	struct mem *m = f->mem;
 	struct fill fill = {.first = no};
 	int ret = -1;
 
 	pthread_mutex_lock(&m->lock);
-	if (!m->no_ahead && fill_from_origin(m, no) &&
-	    !(m->pages.page[no].flags & PAGE_F_SAMPLED)) {
+	if (!m->no_prefetch && in_origin(m, no) && !(m->pages.page[no].flags & PAGE_F_SAMPLED)) {
 		fill.n = fill_run(m, no, MIN(n, (u32)MAX_AROUND));
-		if (reclaim_fits(m, fill.n) && snap_ready(m, fill.n) && fill_from_origin(m, no))
+		if (room_fits(m, fill.n) && snap_ready(m, fill.n) && in_origin(m, no))
 			ret = fill_all(m, f, &fill);
 	}
 	pthread_mutex_unlock(&m->lock);
 	return ret ? 0 : fill.n;
 }
 
-int fault_in(struct mem *m, page_no no, bool write)
+int fill_in(struct mem *m, page_no no, bool write)
 {
 	struct filler *f = filler_create(m);
 	struct fill_done done;

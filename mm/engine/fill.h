@@ -9,7 +9,8 @@
 #ifndef QUIRE_MM_ENGINE_FILL_H
 #define QUIRE_MM_ENGINE_FILL_H
 
-#include "mm/engine/impl.h"
+#include "mm/engine/mem.h"
+#include "mm/space/uffd.h"
 
 /* What one thread needs to fill pages. */
 struct filler;
@@ -38,19 +39,10 @@ int fill_serve(struct filler *f, page_no no, bool write, u32 width, struct fill_
  * if there is room. Returns how many; 0 also when it failed: whoever needs the page will hear of
  * it. Called without locks.
  */
-u32 fill_ahead(struct filler *f, page_no no, u32 n);
+u32 fill_prefetch(struct filler *f, page_no no, u32 n);
 
-/* Whether the page is in the guest's origin, and nowhere else. Under lock. */
-bool fill_from_origin(const struct mem *m, page_no no);
-
-/* The page has been seen in use, and is mapped. Under lock. */
-void fill_note_use(struct mem *m, page_no no);
-
-/*
- * The page is what the engine has of it, from now on: the origin is not asked for it any more, and
- * is told so. Under lock.
- */
-void fill_own(struct mem *m, page_no no);
+/* Bring a page in for the VMM itself. Under lock, which is let go of meanwhile. */
+int fill_in(struct mem *m, page_no no, bool write);
 
 enum map_how { MAP_ZERO, MAP_COPY, MAP_CONTINUE };
 

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The inside of the memory engine: what its files share. For mm/ alone; the machine sees
- * mm/engine/mem.h.
+ * The inside of the memory engine: the structure that its files share. For mm/engine alone; the
+ * machine sees mem.h, page.h and remote.h.
  *
- *   mem.c        birth, limits, orders, death
- *   access.c     the VMM's own accesses
- *   put.c        whole pages are replaced: a guest rolled back, or arriving
- *   export.c     pages as they are, for copies and for other hosts
- *   arm.c        from watching to being in charge
- *   fault.c      what userfaultfd reports, answered in handler threads
- *   fill.c       pages come in
- *   prefetch.c   pages of a restored guest come in before it asks
- *   snap.c       live copies of guest memory
- *   evict.c      pages go out: chosen, unmapped, stored, discarded
- *   age.c        references: unmap and see who comes back; the working set
- *   manager.c    the threads that decide how much must go, and when
+ * Each file calls those below it alone (tools/checks/circles), and has a small header of its own:
+ *
+ *	remote                   a guest whose memory comes later
+ *	put, snap                pages are replaced; live copies of guest memory
+ *	mem, stats, quiesce      birth, limits, orders, death; numbers; nothing moves for a while
+ *	manager                  the threads that decide how much must go, and when
+ *	charge, tune             from watching to being in charge; the controllers
+ *	fault                    what userfaultfd reports, answered in handler threads
+ *	prefetch, access         pages come in before they are asked for; the VMM's own accesses
+ *	fill                     pages come in
+ *	age                      references: unmap and see who comes back; the working set
+ *	room, trace              the hard limit; the reference trace
+ *	evict                    pages go out: chosen, unmapped, stored, discarded
+ *	trim, snap_marks         the store's own limit; marked pages are saved before they change
+ *	export, note             pages as they are, for copies; what is noted of a page
+ *	owner, stream            what the owner is told; faults that go through memory in order
+ *	page                     the states, and who moves a page from one to another
  *
  * Locks, in the order in which they may be taken:
  *
@@ -29,7 +34,7 @@
  * also without it by the evictor, because nobody can write it (page.h, rule 3).
  *
  * The limit. used_bytes() is resident pages (FILLING ones count: their memory is as good as taken)
- * plus the store. Whoever brings a page in first makes room (reclaim_room()), so the sum passes the
+ * plus the store. Whoever brings a page in first makes room (room_make()), so the sum passes the
  * limit only by what one eviction batch and its compressed copies need: MEM_SLACK covers that.
  */
 #ifndef QUIRE_MM_ENGINE_IMPL_H
@@ -47,11 +52,10 @@
 #include "mm/space/uffd.h"
 
 struct snap;
-struct ahead;
+struct prefetch;
 
 /* More than four only where each may have to wait for another host. */
-#define MAX_HANDLERS	 17
-#define MAX_TRACE_WINDOW 4096
+#define MAX_HANDLERS 17
 
 /* Pages brought in at once, at most: 128 KiB. */
 #define MAX_AROUND 32
@@ -123,13 +127,13 @@ struct mem {
 	u64 random;
 
 	/* live copies and restored guests */
-	struct snap *snap;	  /* NULL: no copy is being made */
-	pthread_cond_t snap_room; /* it can take more */
-	bool no_ahead;		  /* pages that nobody waits for must not come in now */
-	struct ahead *ahead;	  /* constant while threads run */
-	u64 *written;		  /* pages that mem_write() wrote; NULL: nobody asked yet */
-	u8 *export_room;	  /* of mem_export(), between its calls */
-	bool still;		  /* mem_hold_still(): nothing is chosen, unmapped or sampled */
+	struct snap *snap;	   /* NULL: no copy is being made */
+	pthread_cond_t snap_room;  /* it can take more */
+	bool no_prefetch;	   /* pages that nobody waits for must not come in now */
+	struct prefetch *prefetch; /* constant while threads run */
+	u64 *written;		   /* pages that mem_write() wrote; NULL: nobody asked yet */
+	u8 *export_room;	   /* of mem_export(), between its calls */
+	bool still;		   /* mem_hold_still(): nothing is chosen, unmapped or sampled */
 
 	/* control */
 	struct tuner_promotions promotions;
@@ -151,8 +155,6 @@ struct mem {
 	u64 around, evicted, evicted_clean, rescued, refused, waited, waited_ns, scanned;
 };
 
-/* ---- mem.c ---- */
-
 static inline u64 resident_pages(const struct mem *m)
 {
 	const u64 *n = m->pages.count;
@@ -166,142 +168,23 @@ static inline u64 resident_bytes(const struct mem *m)
 }
 
 /* What the limit is about. Under lock. */
-u64 used_bytes(struct mem *m);
+static inline u64 used_bytes(const struct mem *m)
+{
+	return resident_bytes(m) + store_bytes(m->store);
+}
 
-/* Tell the owner that something happened. Under lock or not. */
-void mem_tell(struct mem *m, enum mem_event_kind kind);
+/* Whether the page is in the guest's origin, and nowhere else. Under lock. */
+static inline bool in_origin(const struct mem *m, page_no no)
+{
+	const struct page *p = &m->pages.page[no];
 
-/* The guest cannot go on: cut it off and say why. */
-void mem_fail(struct mem *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* From whatever stage to being armed, but not to evicting. Called without locks. */
-int mem_take_charge(struct mem *m, struct err *err);
-
-/* ---- arm.c ---- */
-
-/* Take charge of guest memory. Does nothing the second time. Called without locks. */
-int mem_arm(struct mem *m, struct err *err);
-
-/* ---- access.c ---- */
-
-/* A page in memory is about to be changed by the VMM. Under lock, after snap_ready(). */
-void door_before_write(struct mem *m, page_no no);
-
-/* ---- put.c ---- */
-
-/*
- * For a pager that brings pages by itself (mm/engine/remote.h), while the guest runs: only a page
- * that is in the origin alone is put. A page is mapped while there is plenty of room, else stored;
- * a block is stored as it came. -EEXIST: the page is not missing any more. -EBUSY: somebody is
- * bringing it in, perhaps from the pager, who is to give it to them; it is not waited for, so
- * whoever brings pages may call this. -EBADMSG: the block cannot be opened. -ENOMEM. Armed, called
- * without locks.
- */
-int put_missing_page(struct mem *m, page_no no, const void *page);
-int put_missing_block(struct mem *m, page_no no, const struct codec_block *block);
-
-/*
- * The pages that have a bit in @pages are in the origin alone, whatever they were. Nobody uses
- * guest memory meanwhile. Armed, called without locks.
- */
-void put_forget(struct mem *m, const u64 *pages);
-
-/* ---- fault.c ---- */
-
-int fault_start(struct mem *m, struct err *err);
-void fault_stop(struct mem *m);
-
-/* Pages [no, no + n) are about to come in: the next fault of a stream is expected behind them. */
-void fault_took(struct mem *m, page_no no, u32 n);
-
-/* ---- fill.c (more in mm/engine/fill.h) ---- */
-
-/* Bring a page in for the VMM itself. Under lock, which is let go of meanwhile. */
-int fault_in(struct mem *m, page_no no, bool write);
-
-/* ---- prefetch.c ---- */
-
-/* Only where there is a pager that does not bring pages by itself. Armed, before vCPUs run. */
-int ahead_start(struct mem *m, struct err *err);
-void ahead_stop(struct mem *m);
-
-/* The guest asked for a page, and so many came. Under lock. */
-void ahead_touched(struct mem *m, page_no no, u32 n);
-
-/* ---- evict.c ---- */
-
-int evict_init(struct mem *m);
-void evict_fini(struct mem *m);
-
-/* Unmap the resident pages @nos, sorted, which become IDLE. Under lock. */
-void evict_unmap(struct mem *m, const page_no *nos, u32 n);
-
-/*
- * Push out at most @n pages; returns how many went. Called without locks, by anyone. With
- * @cold_ticks, only pages that have been idle for at least that long.
- */
-u32 evict_pages(struct mem *m, u32 n, u32 cold_ticks);
-
-/* Push out one batch of at most @n, unless somebody else is evicting: then false. Without locks. */
-bool evict_try(struct mem *m, u32 n, u32 *went);
-
-/*
- * Keep the store within its own limit (drop kept copies, move the coldest down) and give back what
- * its pool does not need. Without locks.
- */
-void evict_trim_store(struct mem *m);
-
-/* Whether the store may take no more: without a tier below, its own limit is final. */
-bool evict_store_is_full(struct mem *m);
-
-/* Let go of the stored copy of a page, if it has one. Under lock. */
-void evict_forget_copy(struct mem *m, page_no no);
-
-/* ---- age.c ---- */
+	return p->state == PAGE_ABSENT && !(p->flags & PAGE_F_OWN) && pager_has(m->cfg.origin, no);
+}
 
 /* The age clock's time. */
 static inline u16 age_now(void)
 {
 	return (u16)(now_ns() / AGE_TICK_NS);
 }
-
-int age_init(struct mem *m);
-void age_fini(struct mem *m);
-
-/* Time has passed: unmap some pages, draw some samples. Called without locks. */
-void age_step(struct mem *m, u64 period_ns);
-
-/* A page that is being mapped was a sample. Under lock. */
-void age_sample_touched(struct mem *m, page_no no, u64 now);
-
-/* A scanned page came back. Under lock. */
-void age_returned(struct mem *m);
-
-void age_histogram(struct mem *m, u64 ages[MEM_NR_AGES]);
-
-/* ---- manager.c ---- */
-
-int reclaim_start(struct mem *m, struct err *err);
-void reclaim_stop(struct mem *m);
-
-/* Whether @n pages more fit under the limit. Under lock. */
-bool reclaim_fits(struct mem *m, u32 n);
-
-/* Make it so, evicting and waiting as need be. Under lock, which is let go of meanwhile. */
-void reclaim_room(struct mem *m, u32 n);
-
-/* Whether nobody has to go for a page that nobody waits for. Under lock. */
-bool reclaim_has_plenty(struct mem *m);
-
-/* More is in use than before: see whether the evictor has something to do. Under lock. */
-void reclaim_call(struct mem *m);
-
-/* ---- mem.c: the reference trace ---- */
-
-/* A reference was seen, and the page is (about to be) mapped. Under lock. */
-void trace_reference(struct mem *m, page_no no, bool write);
-
-/* Write what was recorded. A trace that cannot be written ends; the guest goes on. Under lock. */
-void trace_step(struct mem *m);
 
 #endif

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The memory engine's front: birth, limits, orders, the reference trace, death. Contract in
- * mem.h, the inside in impl.h.
+ * The memory engine's front: birth, limits, orders, death. Contract in mem.h, the inside in
+ * impl.h.
  *
  * An engine goes through four stages, each at its own time and none twice:
  *
  *	created   nothing but the configuration: a guest without a limit pays nothing
  *	prepared  userfaultfd, descriptors, policy and store exist                (prepare)
  *	started   the manager and the evictor run; the guest is watched           (start)
- *	armed     guest memory is registered, every page has a state              (mem_arm)
+ *	armed     guest memory is registered, every page has a state              (charge_take)
  */
 #include "mm/engine/mem.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "mm/engine/fill.h"
-#include "mm/engine/snap.h"
+#include "mm/engine/age.h"
+#include "mm/engine/charge.h"
+#include "mm/engine/evict.h"
+#include "mm/engine/fault.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/manager.h"
+#include "mm/engine/prefetch.h"
+#include "mm/engine/trace.h"
 #include "mm/swap/swapfile.h"
 
 const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
@@ -30,41 +33,6 @@ const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
 	[MEM_FAULT_TIER] = "tier",     [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
 	[MEM_FAULT_REMOTE] = "remote",
 };
-
-u64 used_bytes(struct mem *m)
-{
-	return resident_bytes(m) + store_bytes(m->store);
-}
-
-/* ---- Telling the owner ---- */
-
-/* The lock may or may not be held: what is read here for show may be a moment old. */
-void mem_tell(struct mem *m, enum mem_event_kind kind)
-{
-	struct mem_event event = {
-		.kind = kind,
-		.limit = m->limit,
-		.resident = resident_bytes(m),
-		.store = store_bytes(m->store),
-		.stall = m->thrash.share,
-		.faults = m->thrash.faults,
-	};
-
-	if (m->host.event)
-		m->host.event(m->host.opaque, &event);
-}
-
-void mem_fail(struct mem *m, const char *fmt, ...)
-{
-	struct err why;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why.text, sizeof(why.text), fmt, ap);
-	va_end(ap);
-	m->host.failed(m->host.opaque, &why);
-	mem_cut(m);
-}
 
 /* ---- Birth ---- */
 
@@ -135,20 +103,6 @@ static int create_tier(struct mem *m, struct err *err)
 	return ret;
 }
 
-static int create_trace(struct mem *m, struct err *err)
-{
-	if (!m->cfg.trace)
-		return 0;
-	m->window_size = m->cfg.trace_window ? m->cfg.trace_window : 64;
-	m->window_size = MIN(m->window_size, MAX_TRACE_WINDOW);
-	m->window = malloc(m->window_size * sizeof(m->window[0]));
-	if (!m->window)
-		return err_set(err, -ENOMEM, "out of memory");
-	for (u32 i = 0; i < m->window_size; i++)
-		m->window[i] = PAGE_NONE;
-	return trace_create(&m->trace, m->cfg.trace, m->pages.nr, err);
-}
-
 static int create_tables(struct mem *m, struct err *err)
 {
 	u32 nr = (u32)(space_size(m->space) >> PAGE_SHIFT);
@@ -188,7 +142,7 @@ static int prepare(struct mem *m, struct err *err)
 	if (!ret)
 		ret = create_tables(m, err);
 	if (!ret)
-		ret = create_trace(m, err);
+		ret = trace_init(m, err);
 	m->prepared = !ret;
 	return ret;
 }
@@ -233,11 +187,11 @@ int mem_start(struct mem *m, struct err *err)
 	int ret = 0;
 
 	if (m->prepared && !m->has_manager)
-		ret = reclaim_start(m, err);
+		ret = manager_start(m, err);
 	/* what is absent must not be taken for zeros, not even once */
 	if (!ret && m->cfg.origin)
-		ret = mem_arm(m, err);
-	return ret ? ret : ahead_start(m, err);
+		ret = charge_take(m, err);
+	return ret ? ret : prefetch_start(m, err);
 }
 
 /* From whatever stage to being watched, and able to evict if that is asked for. */
@@ -259,31 +213,17 @@ int mem_take_charge(struct mem *m, struct err *err)
 {
 	int ret = watch_it(m, false, err);
 
-	return ret ? ret : mem_arm(m, err);
+	return ret ? ret : charge_take(m, err);
 }
 
 static int come_up(struct mem *m, struct err *err)
 {
 	int ret = watch_it(m, true, err);
 
-	return ret ? ret : mem_arm(m, err);
+	return ret ? ret : charge_take(m, err);
 }
 
 /* ---- Death ---- */
-
-/*
- * Inaccessible rather than gone: KVM gets EFAULT where it would have got a page, on every kernel.
- * Closing the userfaultfd instead would hand the guest pages of zeros.
- */
-void mem_cut(struct mem *m)
-{
-	if (!atomic_load(&m->armed))
-		return;
-	atomic_store(&m->cut, true);
-	mprotect(space_guest_base(m->space), space_size(m->space), PROT_NONE);
-	pager_cut(m->cfg.origin);
-	uffd_wake(&m->uffd, 0, m->pages.nr);
-}
 
 static void stop_threads(struct mem *m)
 {
@@ -298,8 +238,8 @@ static void stop_threads(struct mem *m)
 	pager_cut(m->cfg.origin);
 	/* it stays readable: every handler sees it */
 	ASSERT(m->stop_fd < 0 || write(m->stop_fd, &one, sizeof(one)) == sizeof(one));
-	ahead_stop(m);
-	reclaim_stop(m);
+	prefetch_stop(m);
+	manager_stop(m);
 	fault_stop(m);
 }
 
@@ -308,9 +248,7 @@ void mem_destroy(struct mem *m)
 	if (!m)
 		return;
 	stop_threads(m);
-	if (m->trace)
-		trace_close(m->trace); /* of the last tenth of a second a failure stays unheard */
-	free(m->window);
+	trace_fini(m);
 	free(m->written);
 	free(m->export_room);
 	evict_fini(m);
@@ -430,37 +368,4 @@ void mem_hurry(struct mem *m, enum mem_hurry hurry)
 bool mem_in_hurry(struct mem *m)
 {
 	return atomic_load(&m->hurry) > 0;
-}
-
-/* ---- The trace ---- */
-
-/*
- * Record the reference and keep the window: as many pages are mapped at a time as it has places, so
- * that every reference beyond them is a fault, and seen.
- */
-void trace_reference(struct mem *m, page_no no, bool write)
-{
-	page_no *place, old;
-
-	if (!m->trace)
-		return;
-	trace_add(m->trace, now_ns() / 1000, no, write);
-	place = &m->window[m->window_next++ % m->window_size];
-	old = *place;
-	*place = no;
-	m->pages.page[no].flags |= PAGE_F_TRACED;
-	if (old == PAGE_NONE || old == no)
-		return;
-	m->pages.page[old].flags &= (u8)~PAGE_F_TRACED;
-	if (m->pages.page[old].state == PAGE_RESIDENT)
-		evict_unmap(m, &old, 1);
-}
-
-void trace_step(struct mem *m)
-{
-	if (!m->trace || !trace_flush(m->trace))
-		return;
-	trace_close(m->trace);
-	m->trace = NULL;
-	mem_tell(m, MEM_EV_TRACE_ERROR);
 }

@@ -157,6 +157,12 @@ int mem_create(struct mem **out, struct space *space, const struct mem_config *c
 int mem_start(struct mem *mem, struct err *err);
 
 /*
+ * Take charge of guest memory now, from whatever stage, without being ready to evict more than
+ * before. Does nothing the second time. Any thread.
+ */
+int mem_take_charge(struct mem *mem, struct err *err);
+
+/*
  * Make guest memory inaccessible, so that whoever waits in a fault gets an error instead of
  * waiting on. Call it before joining vCPU threads at the end of a guest. May be called twice.
  */

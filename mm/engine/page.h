@@ -3,18 +3,18 @@
  * The life of a page: one descriptor per 4 KiB of guest memory, one state machine, one function
  * that moves it.
  *
- *                touch                    unmap
- *     ABSENT ------------> FILLING     +--------> IDLE ------+
- *      ^  |                |  ^   |    |            |        | chosen
- *      |  |            done|  |   |    |  touch     |        v
- *      |  |                v  |   |    |<-----------+     EVICTING
- *      +----(discard)----- RESIDENT <--+                   |    |
- *      |  |                |      ^-------- touch ---------+    | contents
- *      |  |                |  |                                 | stored
- *      |  |                |  +--- (FILLING gave up)            v
- *      |  +---------------(put there by another host)------> STORED
- *      +------------------(discard)----------------------------+
- *                                      touch: STORED -> FILLING
+ *            touch            done              unmap           chosen
+ *    ABSENT ------> FILLING ------> RESIDENT ---------> IDLE -----------> EVICTING
+ *                      ^               ^  ^     touch    |  ^  called off   |  | |
+ *                      |               |  +--------------+  +---------------+  | |
+ *                      |               |               touch                   | |
+ *                      |               +---------------------------------------+ | contents
+ *                      | touch                                                   v  stored
+ *                      +------------------------------------------------------ STORED
+ *
+ * Not drawn: from anywhere but FILLING to ABSENT (what it held counts no more, or was zeros); from
+ * FILLING back to where it was (its contents could not be had); from ABSENT straight to STORED (its
+ * contents came from another host as they are stored).
  *
  *   ABSENT    nothing in memory, nothing stored: reads as zeros, or as the guest's origin has it
  *             (mm/space/pager.h)
@@ -27,27 +27,22 @@
  *
  * Who moves a page (all under the engine's lock, all through page_move()):
  *
- *   ABSENT, STORED -> FILLING     fill_begin     fill.c     somebody needs its contents
- *   FILLING -> RESIDENT           commit_one     fill.c     they are there, and mapped
- *   FILLING -> ABSENT, STORED     fill_commit    fill.c     they could not be had
- *   ABSENT -> FILLING -> STORED   put_stored     fill.c     they came from another host, unasked
- *   RESIDENT -> IDLE              evict_unmap    evict.c    the scan, the sample, the policy
- *   IDLE, EVICTING -> RESIDENT    rescue         fault.c    the guest touched it
- *   IDLE -> EVICTING              choose         evict.c    it is to go
- *   EVICTING -> STORED, ABSENT    let_go         evict.c    it has gone (ABSENT: it was zeros, or
- *                                                           as the image has it)
- *   EVICTING -> RESIDENT, IDLE    refuse         evict.c    the store would not have it
- *   EVICTING -> IDLE              door_before_...  access.c   the VMM is about to write to it
- *   FILLING -> RESIDENT           adopt          arm.c      it was there before the engine was
- *   ABSENT, STORED -> FILLING     bring          put.c      its contents are replaced by given ones
- *   FILLING -> RESIDENT           bring          put.c      they are there, and mapped
- *   FILLING -> ABSENT, STORED     bring          put.c      the host had no memory for them
- *   ABSENT -> STORED              place          put.c      its contents came as they are stored
- *   in memory, STORED -> ABSENT   discard        put.c      what it held is to be replaced
- *
- *   RESIDENT, IDLE, STORED -> ABSENT  discard_one  evict.c  they count no more
- *
- * The arrows to ABSENT from RESIDENT, IDLE and STORED are for discarding.
+ *   ABSENT, STORED -> FILLING     fill_begin      fill.c    somebody needs its contents
+ *   FILLING -> RESIDENT           commit_one      fill.c    they are there, and mapped
+ *   FILLING -> ABSENT, STORED     fill_commit     fill.c    they could not be had
+ *   ABSENT, STORED -> FILLING     bring           put.c     its contents are replaced by given ones
+ *   FILLING -> RESIDENT           arrived         put.c     they are there, and mapped
+ *   FILLING -> ABSENT, STORED     bring           put.c     the host had no memory for them
+ *   ABSENT -> FILLING -> RESIDENT adopt           charge.c  it was there before the engine was
+ *   RESIDENT -> IDLE              evict_unmap     evict.c   the scan, the sample, the policy
+ *   IDLE, EVICTING -> RESIDENT    rescue          fault.c   the guest touched it
+ *   IDLE -> EVICTING              choose          evict.c   it is to go
+ *   EVICTING -> STORED, ABSENT    let_go          evict.c   it has gone (ABSENT: it was zeros,
+ *                                                           or as the origin has it)
+ *   EVICTING -> RESIDENT, IDLE    refuse          evict.c   the store would not have it
+ *   EVICTING -> IDLE              evict_call_off  evict.c   the VMM is about to write to it
+ *   ABSENT -> STORED              place           put.c     its contents came as they are stored
+ *   any but FILLING -> ABSENT     forget          put.c     what it held is to be replaced
  *
  * Always true (page_sane() says it in C):
  *   1. A page is in guest memory exactly in RESIDENT, IDLE and EVICTING; while FILLING, perhaps.

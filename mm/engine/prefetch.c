@@ -15,6 +15,9 @@
 #include <stdlib.h>
 
 #include "mm/engine/fill.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/prefetch.h"
+#include "mm/engine/room.h"
 
 /* How long a guest without a record is watched before the rest is brought in. */
 #define RECORD_NS ((u64)2000000000)
@@ -22,51 +25,51 @@
 /* Descriptors looked at under one hold of the lock. */
 #define LOOK 4096
 
-struct ahead {
+struct prefetch {
 	pthread_t thread;
 	bool recording; /* under lock, like the list */
 	page_no *touched;
 	u32 nr, room;
 };
 
-static void note(struct ahead *a, page_no no)
+static void note(struct prefetch *pf, page_no no)
 {
-	if (a->nr == a->room) {
-		u32 room = MAX(a->room * 2, 1024);
-		page_no *grown = realloc(a->touched, room * sizeof(grown[0]));
+	if (pf->nr == pf->room) {
+		u32 room = MAX(pf->room * 2, 1024);
+		page_no *grown = realloc(pf->touched, room * sizeof(grown[0]));
 
 		if (!grown) {
-			a->recording = false; /* it is only advice */
+			pf->recording = false; /* it is only advice */
 			return;
 		}
-		a->touched = grown;
-		a->room = room;
+		pf->touched = grown;
+		pf->room = room;
 	}
-	a->touched[a->nr++] = no;
+	pf->touched[pf->nr++] = no;
 }
 
-void ahead_touched(struct mem *m, page_no no, u32 n)
+void prefetch_touched(struct mem *m, page_no no, u32 n)
 {
-	struct ahead *a = m->ahead;
+	struct prefetch *pf = m->prefetch;
 
-	for (u32 i = 0; a && a->recording && i < n; i++)
-		note(a, no + i);
+	for (u32 i = 0; pf && pf->recording && i < n; i++)
+		note(pf, no + i);
 }
 
 /* ---- Recording ---- */
 
 static void record(struct mem *m)
 {
-	struct ahead *a = m->ahead;
+	struct prefetch *pf = m->prefetch;
 	u64 until = now_ns() + RECORD_NS, now;
 
 	pthread_mutex_lock(&m->lock);
 	while (!atomic_load(&m->stopping) && (now = now_ns()) < until)
 		thread_wait(&m->tick, &m->lock, until - now);
-	a->recording = false;
+	pf->recording = false;
 	pthread_mutex_unlock(&m->lock);
-	if (a->nr && m->host.recorded)
-		m->host.recorded(m->host.opaque, a->touched, a->nr);
+	if (pf->nr && m->host.recorded)
+		m->host.recorded(m->host.opaque, pf->touched, pf->nr);
 }
 
 /* ---- Bringing in ---- */
@@ -78,7 +81,7 @@ static bool may_go_on(struct mem *m)
 	if (atomic_load(&m->stopping) || atomic_load(&m->cut))
 		return false;
 	pthread_mutex_lock(&m->lock);
-	room = reclaim_has_plenty(m);
+	room = room_is_plenty(m);
 	pthread_mutex_unlock(&m->lock);
 	return room;
 }
@@ -100,7 +103,7 @@ static void bring_recorded(struct mem *m, struct filler *f)
 
 	for (u32 i = 0; i < m->cfg.nr_warm && may_go_on(m); i += run) {
 		run = run_in_list(nos, m->cfg.nr_warm, i);
-		fill_ahead(f, nos[i], run);
+		fill_prefetch(f, nos[i], run);
 	}
 }
 
@@ -112,7 +115,7 @@ static page_no next_in_image(struct mem *m, page_no no)
 	while (no < m->pages.nr && !found) {
 		pthread_mutex_lock(&m->lock);
 		for (u32 i = 0; i < LOOK && no < m->pages.nr && !found; i++) {
-			found = fill_from_origin(m, no);
+			found = in_origin(m, no);
 			no += !found;
 		}
 		pthread_mutex_unlock(&m->lock);
@@ -134,17 +137,17 @@ static void bring_rest(struct mem *m, struct filler *f)
 		if (no >= m->pages.nr)
 			return;
 		if (run)
-			run = fill_ahead(f, no, run);
+			run = fill_prefetch(f, no, run);
 		no += MAX(run, 1);
 	}
 }
 
-static void *ahead_thread(void *arg)
+static void *prefetcher(void *arg)
 {
 	struct mem *m = arg;
 	struct filler *f = filler_create(m);
 
-	if (m->ahead->recording)
+	if (m->prefetch->recording)
 		record(m);
 	else if (f)
 		bring_recorded(m, f);
@@ -154,33 +157,33 @@ static void *ahead_thread(void *arg)
 	return NULL;
 }
 
-int ahead_start(struct mem *m, struct err *err)
+int prefetch_start(struct mem *m, struct err *err)
 {
-	struct ahead *a;
+	struct prefetch *pf;
 	int ret;
 
-	if (!m->cfg.origin || m->cfg.origin->ops->pushes || m->ahead)
+	if (!m->cfg.origin || m->cfg.origin->ops->pushes || m->prefetch)
 		return 0;
-	a = calloc(1, sizeof(*a));
-	if (!a)
+	pf = calloc(1, sizeof(*pf));
+	if (!pf)
 		return err_set(err, -ENOMEM, "out of memory");
-	a->recording = !m->cfg.nr_warm;
-	m->ahead = a;
-	ret = thread_start(&a->thread, "ahead", ahead_thread, m);
+	pf->recording = !m->cfg.nr_warm;
+	m->prefetch = pf;
+	ret = thread_start(&pf->thread, "prefetch", prefetcher, m);
 	if (ret) {
-		m->ahead = NULL;
-		free(a);
+		m->prefetch = NULL;
+		free(pf);
 		return err_set(err, ret, "memory engine: cannot start a thread");
 	}
 	return 0;
 }
 
-void ahead_stop(struct mem *m)
+void prefetch_stop(struct mem *m)
 {
-	if (!m->ahead)
+	if (!m->prefetch)
 		return;
-	pthread_join(m->ahead->thread, NULL);
-	free(m->ahead->touched);
-	free(m->ahead);
-	m->ahead = NULL;
+	pthread_join(m->prefetch->thread, NULL);
+	free(m->prefetch->touched);
+	free(m->prefetch);
+	m->prefetch = NULL;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Whole pages are replaced, whatever they were: a guest that is rolled back, or one that arrives
- * from another host. Contract in mem.h and impl.h.
+ * from another host. Contract in mem.h and put.h.
  *
  * Nothing of what the page was is needed, so nothing is fetched. Contents go to where they cost
  * least from then on:
@@ -20,8 +20,15 @@
 #include <string.h>
 
 #include "mm/base/pageset.h"
+#include "mm/engine/age.h"
+#include "mm/engine/evict.h"
 #include "mm/engine/fill.h"
-#include "mm/engine/snap.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/note.h"
+#include "mm/engine/put.h"
+#include "mm/engine/room.h"
+#include "mm/engine/snap_marks.h"
+#include "mm/engine/trim.h"
 
 enum put_when {
 	PUT_ALWAYS,
@@ -55,7 +62,7 @@ static int check_missing(const struct mem *m, page_no no)
 {
 	if (m->pages.page[no].state == PAGE_FILLING)
 		return -EBUSY;
-	return fill_from_origin(m, no) ? 0 : -EEXIST;
+	return in_origin(m, no) ? 0 : -EEXIST;
 }
 
 /*
@@ -75,8 +82,8 @@ static int get_ready(struct mem *m, page_no no, enum put_when when)
 			return ret;
 		if (p->state == PAGE_FILLING) {
 			pthread_cond_wait(&m->filled, &m->lock);
-		} else if (!made_room && !page_in_memory(p) && !reclaim_fits(m, 1)) {
-			reclaim_room(m, 1);
+		} else if (!made_room && !page_in_memory(p) && !room_fits(m, 1)) {
+			room_make(m, 1);
 			made_room = true;
 		} else if (snap_ready(m, 1)) {
 			return 0;
@@ -92,11 +99,11 @@ static void arrived(struct mem *m, page_no no)
 	struct page *p = &m->pages.page[no];
 
 	page_move(&m->pages, no, PAGE_RESIDENT);
-	evict_forget_copy(m, no);
-	fill_own(m, no);
+	note_drop_copy(m, no);
+	note_own(m, no);
 	if (p->flags & PAGE_F_SAMPLED) /* mapped, it cannot be seen touched any more */
 		age_sample_touched(m, no, now_ns());
-	fill_note_use(m, no);
+	note_use(m, no);
 }
 
 /* Under lock, which is let go of meanwhile: mapping a page takes longer than all the rest. */
@@ -123,7 +130,8 @@ static int bring(struct mem *m, page_no no, const void *page)
 
 static int overwrite(struct mem *m, page_no no, const void *page)
 {
-	door_before_write(m, no);
+	snap_before_change(m, no);
+	evict_call_off(m, no);
 	return space_put_pages(m->space, no, 1, page, PAGE_SIZE);
 }
 
@@ -138,7 +146,7 @@ static void forget(struct mem *m, page_no no)
 		policy_removed(m->policy, no);
 	p->flags &= (u8) ~(PAGE_F_LISTED | PAGE_F_TRACED | PAGE_F_OWN);
 	p->protect = 0;
-	evict_forget_copy(m, no);
+	note_drop_copy(m, no);
 	if (p->state != PAGE_ABSENT)
 		page_move(&m->pages, no, PAGE_ABSENT);
 }
@@ -165,7 +173,7 @@ static void discard(struct mem *m, page_no no, u32 n)
 static void place(struct mem *m, page_no no, store_id id)
 {
 	discard(m, no, 1);
-	fill_own(m, no);
+	note_own(m, no);
 	if (store_is_zeros(m->store, id)) {
 		store_drop(m->store, id);
 		return;
@@ -180,7 +188,7 @@ static int to_store(struct mem *m, const void *page, const struct codec_block *b
 {
 	int ret;
 
-	if (evict_store_is_full(m))
+	if (trim_is_full(m))
 		return -E2BIG;
 	ret = block ? store_import(m->store, block, id) : store_put(m->store, page, id);
 	return ret == -ENOMEM ? -E2BIG : ret;
@@ -199,7 +207,7 @@ static int put_stored(struct mem *m, page_no no, const void *page, const struct 
 	ret = get_ready(m, no, when);
 	if (!ret)
 		place(m, no, id);
-	reclaim_call(m);
+	room_call_evictor(m);
 	pthread_mutex_unlock(&m->lock);
 	if (ret)
 		store_drop(m->store, id);
@@ -218,11 +226,11 @@ static int put_armed(struct mem *m, page_no no, const void *page, enum put_when 
 		return overwrite(m, no, page);
 	if (codec_is_zeros(page)) {
 		discard(m, no, 1);
-		fill_own(m, no);
+		note_own(m, no);
 		return 0;
 	}
 	ret = bring(m, no, page);
-	reclaim_call(m);
+	room_call_evictor(m);
 	return ret;
 }
 
@@ -257,7 +265,7 @@ static bool is_better_stored(struct mem *m, page_no no)
 	bool stored;
 
 	pthread_mutex_lock(&m->lock);
-	stored = !reclaim_has_plenty(m) || (m->pages.page[no].flags & PAGE_F_SAMPLED);
+	stored = !room_is_plenty(m) || (m->pages.page[no].flags & PAGE_F_SAMPLED);
 	pthread_mutex_unlock(&m->lock);
 	return stored;
 }

@@ -29,8 +29,9 @@
 
 #include "mm/base/clock.h"
 #include "mm/base/pageset.h"
-#include "mm/engine/impl.h"
 #include "mm/base/thread.h"
+#include "mm/engine/mem.h"
+#include "mm/engine/put.h"
 
 /* Neighbours that are worth the wait of who needs the first: 0.3 ms of a link of 1 Gbit/s. */
 #define MOST 8

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Live copies of guest memory: what mm/engine/mem.h calls a snap. The rule about marks is in
- * snap.h.
+ * snap_marks.h.
  *
  *	ARMING  the guest runs, nothing is saved yet: all pages are marked, little by little. One
  *	        that is changed meanwhile loses its mark and is remembered as touched. Those are
@@ -21,20 +21,14 @@
  * Always true: a page is saved once, or never marked. Queue and pool are bounded; a guest that
  * writes faster than the saver saves waits for it.
  */
-#include "mm/engine/snap.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mm/base/pageset.h"
-#include "mm/engine/export.h"
-#include "mm/engine/fill.h"
-
-/* Copies that can wait to be saved: 8 MiB, of which the instant may take most. */
-#define POOL	    2048
-#define TAKE_COPIES (POOL - 256)
-#define QUEUE	    4096
+#include "mm/engine/impl.h"
+#include "mm/engine/snap_impl.h"
 
 /* Touched pages that the instant may as well copy; and how often they are marked again at most. */
 #define TOUCHED_FEW 64
@@ -43,67 +37,6 @@
 /* Descriptors looked at, and pages marked or taken, under one hold of the lock. */
 #define ARM_AT_ONCE 1024
 #define SAVE_LOOK   16384
-
-struct snap {
-	enum { SNAP_ARMING, SNAP_LIVE } phase;
-	int error;    /* 0, or why the copy was given up */
-	page_no hand; /* pages below it are marked (ARMING), or saved (LIVE) */
-	u64 *touched; /* ARMING: a bit for each page changed since it was marked */
-	u64 *again;   /* the pages touched in the round before, once there was one */
-	u32 nr_touched, rounds;
-	u32 first, nr;			 /* of the queue */
-	struct export_item queue[QUEUE]; /* at: of a copy, its place in the pool */
-	u32 nr_free;
-	u16 free[POOL];
-	u8 *pool;
-};
-
-/* Stretches of resident pages, whose protection changes together. */
-struct stretch {
-	struct mem *mem;
-	enum uffd_mode mode;
-	page_no first;
-	u32 n;
-};
-
-static void stretch_end(struct stretch *s)
-{
-	/* on our own registered range: nothing outside can make it fail */
-	if (s->n)
-		ASSERT(!uffd_protect(&s->mem->uffd, s->first, s->n, s->mode) ||
-		       atomic_load(&s->mem->cut));
-	s->n = 0;
-}
-
-static void stretch_add(struct stretch *s, page_no no)
-{
-	if (s->n && s->first + s->n == no) {
-		s->n++;
-		return;
-	}
-	stretch_end(s);
-	s->first = no;
-	s->n = 1;
-}
-
-static bool is_marked(const struct mem *m, page_no no)
-{
-	return m->pages.page[no].protect & PAGE_PROTECT_CHECKPOINT;
-}
-
-/* Take the mark away; whether the guest mapping is then to be unprotected. */
-static bool unmark(struct mem *m, page_no no)
-{
-	return page_unprotect(&m->pages, no, PAGE_PROTECT_CHECKPOINT) &&
-	       m->pages.page[no].state == PAGE_RESIDENT;
-}
-
-static void mark(struct mem *m, page_no no, struct stretch *stretch)
-{
-	if (page_protect(&m->pages, no, PAGE_PROTECT_CHECKPOINT) &&
-	    m->pages.page[no].state == PAGE_RESIDENT)
-		stretch_add(stretch, no);
-}
 
 /* ---- Birth ---- */
 
@@ -163,28 +96,22 @@ int mem_snap_begin(struct mem *m, struct err *err)
 
 /* ---- Before the instant ---- */
 
-static void touch(struct snap *s, page_no no)
-{
-	s->nr_touched += !pageset_has(s->touched, no);
-	s->touched[no / 64] |= (u64)1 << no % 64;
-}
-
-static void arm_one(struct mem *m, page_no no, struct stretch *stretch)
+static void arm_one(struct mem *m, page_no no, struct snap_stretch *stretch)
 {
 	switch ((enum page_state)m->pages.page[no].state) {
 	case PAGE_FILLING:
-		touch(m->snap, no);
+		snap_touch(m->snap, no);
 		break;
 	case PAGE_ABSENT:
-		if (fill_from_origin(m, no))
-			mark(m, no, stretch);
+		if (in_origin(m, no))
+			snap_mark(m, no, stretch);
 		break;
 	case PAGE_RESIDENT:
 	case PAGE_IDLE:
 	case PAGE_EVICTING:
 	case PAGE_STORED:
 	case PAGE_NR_STATES:
-		mark(m, no, stretch);
+		snap_mark(m, no, stretch);
 		break;
 	}
 }
@@ -219,7 +146,7 @@ static bool is_wanted(struct mem *m, const u64 *pages)
 
 bool mem_snap_arm(struct mem *m, const u64 *pages)
 {
-	struct stretch stretch = {.mem = m, .mode = UFFD_PROTECTED};
+	struct snap_stretch stretch = {.mem = m, .mode = UFFD_PROTECTED};
 	struct snap *s = m->snap;
 	bool more;
 
@@ -229,106 +156,36 @@ bool mem_snap_arm(struct mem *m, const u64 *pages)
 	for (u32 i = 0; i < ARM_AT_ONCE && s->hand < m->pages.nr; i++, s->hand++)
 		if (is_wanted(m, pages))
 			arm_one(m, s->hand, &stretch);
-	stretch_end(&stretch);
+	snap_stretch_end(&stretch);
 	more = (s->hand < m->pages.nr || next_round(m)) && !s->error;
 	pthread_mutex_unlock(&m->lock);
 	return more;
 }
 
-/* ---- Pages as they are ---- */
-
-static struct export_item item_of(struct mem *m, page_no no)
-{
-	struct export_item item;
-	int ret = export_item_of(m, no, &item);
-
-	if (ret)
-		m->snap->error = ret; /* nobody will see the item */
-	return item;
-}
-
-static u8 *pool_page(const struct snap *s, u32 at)
-{
-	return s->pool + ((u64)at << PAGE_SHIFT);
-}
-
-static void enqueue(struct mem *m, page_no no)
-{
-	struct snap *s = m->snap;
-	struct export_item item = item_of(m, no);
-
-	if (item.kind == EXPORT_COPY) {
-		item.at = s->free[--s->nr_free];
-		export_copy_pages(m, no, 1, pool_page(s, item.at));
-	}
-	s->queue[(s->first + s->nr++) % QUEUE] = item;
-}
-
-static bool has_room(const struct snap *s, u32 n)
-{
-	return s->nr_free >= n && QUEUE - s->nr >= n;
-}
-
-/* ---- What the rest of the engine calls ---- */
-
-static bool is_live(const struct mem *m)
-{
-	return m->snap && m->snap->phase == SNAP_LIVE && !m->snap->error;
-}
-
-bool snap_ready(struct mem *m, u32 n)
-{
-	if (!is_live(m) || has_room(m->snap, n) || atomic_load(&m->cut))
-		return true;
-	thread_wait(&m->snap_room, &m->lock, 20000000);
-	return false;
-}
-
-void snap_before_change(struct mem *m, page_no no)
-{
-	struct snap *s = m->snap;
-
-	if (!s)
-		return;
-	if (s->phase == SNAP_ARMING) {
-		/* a page that is filled now has no mark, but it is part of the copy */
-		touch(s, no);
-		unmark(m, no);
-		return;
-	}
-	if (!is_marked(m, no))
-		return;
-	if (has_room(s, 1))
-		enqueue(m, no);
-	else
-		s->error = -ECANCELED; /* the guest is being cut off, or the copy was given up */
-	unmark(m, no);
-}
-
 /* ---- The instant ---- */
 
 /* One page of the copy, as @pages has it. Under lock, vCPUs stopped. */
-static void take_one(struct mem *m, page_no no, struct stretch *stretch)
+static void take_one(struct mem *m, page_no no, struct snap_stretch *stretch)
 {
 	struct snap *s = m->snap;
 	bool mapped = m->pages.page[no].state == PAGE_RESIDENT;
 
-	if (is_marked(m, no))
+	if (snap_is_marked(m, no))
 		return;
 	if (mapped && s->nr_free > POOL - TAKE_COPIES)
-		enqueue(m, no);
+		snap_enqueue(m, no);
 	else
-		mark(m, no, stretch);
+		snap_mark(m, no, stretch);
 }
 
 static void take_all(struct mem *m, const u64 *pages)
 {
-	struct stretch stretch = {.mem = m, .mode = UFFD_PROTECTED};
+	struct snap_stretch stretch = {.mem = m, .mode = UFFD_PROTECTED};
 
 	for (u32 word = 0; word <= (m->pages.nr - 1) / 64; word++)
 		for (u64 bits = pages[word]; bits; bits &= bits - 1)
 			take_one(m, word * 64 + (u32)__builtin_ctzll(bits), &stretch);
-	stretch_end(&stretch);
+	snap_stretch_end(&stretch);
 }
 
 void mem_snap_take(struct mem *m, const u64 *pages)
@@ -337,13 +194,13 @@ void mem_snap_take(struct mem *m, const u64 *pages)
 
 	pthread_mutex_lock(&m->lock);
 	ASSERT(s->phase == SNAP_ARMING && (pages || s->hand == m->pages.nr || s->error));
-	m->no_ahead = true;
+	m->no_prefetch = true;
 	/* a page may be mapped before its fill is committed; what it holds is known afterwards */
 	while (m->pages.count[PAGE_FILLING] && !atomic_load(&m->cut))
 		pthread_cond_wait(&m->filled, &m->lock);
 	if (!atomic_load(&m->cut))
 		take_all(m, pages ? pages : s->touched);
-	m->no_ahead = false;
+	m->no_prefetch = false;
 	s->phase = SNAP_LIVE;
 	s->hand = 0;
 	pthread_mutex_unlock(&m->lock);
@@ -372,7 +229,7 @@ static void dequeue(struct snap *s, struct batch *batch)
 /* The next marked pages: as they are, and only then unmarked. */
 static void gather(struct mem *m, struct batch *batch)
 {
-	struct stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
+	struct snap_stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
 	struct export_batch *b = &batch->b;
 	struct snap *s = m->snap;
 
@@ -380,14 +237,14 @@ static void gather(struct mem *m, struct batch *batch)
 	for (u32 i = 0; i < SAVE_LOOK && s->hand < m->pages.nr && b->n < EXPORT_AT_ONCE; i++) {
 		page_no no = s->hand++;
 
-		if (is_marked(m, no))
-			b->items[b->n++] = item_of(m, no);
+		if (snap_is_marked(m, no))
+			b->items[b->n++] = snap_item_of(m, no);
 	}
 	export_copy(m, b);
 	for (u32 i = 0; i < b->n; i++)
-		if (unmark(m, b->items[i].no))
-			stretch_add(&stretch, b->items[i].no);
-	stretch_end(&stretch);
+		if (snap_unmark(m, b->items[i].no))
+			snap_stretch_add(&stretch, b->items[i].no);
+	snap_stretch_end(&stretch);
 }
 
 /* What the last batch held is given back. Under lock. */
@@ -431,7 +288,7 @@ static int emit(struct mem *m, const struct mem_snap_sink *sink, const struct ba
 	const u8 *copy = b->b.pages + ((u64)i << PAGE_SHIFT);
 
 	if (item->kind == EXPORT_COPY && b->queued)
-		copy = pool_page(m->snap, item->at);
+		copy = snap_pool_page(m->snap, item->at);
 	return export_emit(m, sink, item, copy, b->b.room, err);
 }
 
@@ -480,13 +337,13 @@ void mem_snap_cancel(struct mem *m)
 static void unmark_all(struct mem *m)
 {
 	for (page_no no = 0; no < m->pages.nr;) {
-		struct stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
+		struct snap_stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
 
 		pthread_mutex_lock(&m->lock);
 		for (u32 i = 0; i < ARM_AT_ONCE && no < m->pages.nr; i++, no++)
-			if (unmark(m, no))
-				stretch_add(&stretch, no);
-		stretch_end(&stretch);
+			if (snap_unmark(m, no))
+				snap_stretch_add(&stretch, no);
+		snap_stretch_end(&stretch);
 		pthread_mutex_unlock(&m->lock);
 	}
 }

@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mm/engine/age.h"
 #include "mm/engine/impl.h"
-#include "mm/engine/fill.h"
 
 /* Pages looked at under one hold of the lock: faults must not wait for a walk over everything. */
 #define PIECE 16384
@@ -141,13 +141,13 @@ static void pages_of_file(struct mem *m, page_no no, u32 n, struct mem_page *pag
 static struct mem_page page_of_engine(const struct mem *m, page_no no, bool owes)
 {
 	const struct page *p = &m->pages.page[no];
-	bool in_origin = fill_from_origin(m, no);
+	bool origin = in_origin(m, no);
 
 	return (struct mem_page){
 		.state = p->state,
 		.protect = p->protect,
-		.in_origin = in_origin,
-		.owed = owes && (in_origin || p->state == PAGE_FILLING),
+		.in_origin = origin,
+		.owed = owes && (origin || p->state == PAGE_FILLING),
 	};
 }
 

@@ -15,6 +15,7 @@
 
 #include "mm/codec/codec.h"
 #include "mm/engine/impl.h"
+#include "mm/engine/put.h"
 #include "mm/space/pager.h"
 #include "mm/engine/remote.h"
 #include "tests/mm/engine/mem_fixture.h"

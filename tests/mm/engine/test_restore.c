@@ -15,6 +15,7 @@
 
 #include "mm/codec/codec.h"
 #include "mm/engine/impl.h"
+#include "mm/engine/put.h"
 #include "mm/image/image.h"
 #include "mm/image/image_pager.h"
 #include "tests/mm/image/image_fixture.h"

@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "mm/codec/codec.h"
+#include "mm/engine/evict.h"
 #include "mm/engine/impl.h"
 #include "vmm/inspect/nested.h"
 #include "tests/mm/engine/mem_fixture.h"

@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "mm/engine/fill.h"
+#include "mm/engine/charge.h"
+#include "mm/engine/fault.h"
+#include "mm/engine/impl.h"
+#include "mm/engine/note.h"
 
 /* All pages that the file holds are resident. Under lock. */
 static void adopt(struct mem *m)
@@ -23,7 +26,7 @@ static void adopt(struct mem *m)
 			page_move(&m->pages, (page_no)no, PAGE_RESIDENT);
 			m->pages.page[no].seen = age_now();
 			m->pages.page[no].flags |= PAGE_F_LISTED;
-			fill_own(m, (page_no)no);
+			note_own(m, (page_no)no);
 			policy_loaded(m->policy, (page_no)no);
 		}
 }
@@ -47,7 +50,7 @@ static int take_charge(struct mem *m, struct err *err)
 	return ret;
 }
 
-int mem_arm(struct mem *m, struct err *err)
+int charge_take(struct mem *m, struct err *err)
 {
 	int ret = 0;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A copy of guest memory as it was at one instant, made while the guest runs on. What the machine
- * sees of it is in mm/engine/mem.h (mem_snap_...); here is what the engine's other files must know.
+ * The marks of a live copy, which the engine's other files must know of. What a copy is, and its
+ * course, the machine sees in mm/engine/mem.h (mem_snap_...).
  *
  * The mark. A page that is part of the copy and not yet saved has PAGE_PROTECT_CHECKPOINT, in
  * whatever state it is. While it is RESIDENT the guest mapping is write-protected too; in all other
@@ -9,10 +9,12 @@
  * or to map it writable, says so first: snap_before_change() saves what it holds and takes the mark
  * away.
  */
-#ifndef QUIRE_MM_ENGINE_SNAP_H
-#define QUIRE_MM_ENGINE_SNAP_H
+#ifndef QUIRE_MM_ENGINE_SNAP_MARKS_H
+#define QUIRE_MM_ENGINE_SNAP_MARKS_H
 
-#include "mm/engine/impl.h"
+#include "mm/base/addr.h"
+
+struct mem;
 
 /*
  * Whether @n pages can be saved now by snap_before_change(). If not, it has waited: the lock was

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The two threads that decide how much must go, and when. For the engine's own files. */
+#ifndef QUIRE_MM_ENGINE_MANAGER_H
+#define QUIRE_MM_ENGINE_MANAGER_H
+
+#include "mm/base/err.h"
+
+struct mem;
+
+/* Start the evictor and the manager, as far as they do not run yet. Prepared, under birth_lock. */
+int manager_start(struct mem *m, struct err *err);
+
+/* Join them; m->stopping is set and both were woken. */
+void manager_stop(struct mem *m);
+
+#endif
