@@ -314,6 +314,22 @@ for way in --copy --postcopy; do
 done
 away $from
 
+# --- a receiver that hears from QMP where to wait ---
+incoming=("$QUIRE" qmp late migrate-incoming)
+guest early 32M "$WRITER size=16M time=3600"
+"$QUIRE" receive defer --name late >"$WORK/late.out" 2>"$WORK/late.err" </dev/null &
+process[late]=$!
+check "a receiver without an address is there" wait_until state_is late inmigrate
+check "and waits nowhere yet" [ "$("$QUIRE" qmp late query-migrate | jq -c .)" = '{}' ]
+expect "it is told no address" 1 "not an address" "${incoming[@]}" '{"uri": "pigeon:home"}'
+expect "it is told one" 0 '' "${incoming[@]}" "{\"uri\": \"$unix\"}"
+check "where it waits" [ "$("$QUIRE" qmp late query-migrate | jq -r '."x-quire-listens-at"')" = "$unix" ]
+expect "it is told another" 1 "waits for no guest" "${incoming[@]}" "{\"uri\": \"$other_unix\"}"
+# shellcheck disable=SC2015 # either may fail
+moved early "$unix" --copy && gone early && checked late 4096
+report "a guest comes to where QMP said" late $?
+away early late
+
 # --- called off, killed and refused, before the guest has moved ---
 
 # A migration that is slow enough to be met under way: it could not end within seconds, and the guest
