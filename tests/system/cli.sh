@@ -17,10 +17,29 @@ expect "cpus is no number" 2 "--cpus two: not a number" "$QUIRE" run --kernel x 
 expect "unknown backing" 2 "--backing paper: unknown value" "$QUIRE" run --kernel x --backing paper
 expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
 expect "--help" 0 "" "$QUIRE" --help
+
+# What is printed beside each command or option begins in one column, however many bytes stand before it;
+# one that reaches into that column is followed by one blank.
+aligned() # COLUMN COMMAND...
+{
+	local column=$1
+	shift
+	"$@" | LC_ALL=C tr -d '\200-\277' | awk -v at="$column" '
+		/^  [a-z-]/ {
+			rows++
+			match($0, /^  [^ ]+( [^ ]+)*/)
+			if (RLENGTH < at - 1) bad += substr($0, at - 1, 1) != " " || substr($0, at, 1) == " "
+		}
+		END { exit !rows || bad }'
+}
+
+check "--help is in columns" aligned 37 "$QUIRE" --help
+check "image --help is in columns" aligned 37 "$QUIRE" image --help
 for command in run ps pause resume powerdown quit stats limit reclaim translate checkpoint restore clone migrate \
 	receive reset image qmp doctor; do
 	expect "$command --help" 0 "" "$QUIRE" $command --help
 	grep -q "^usage: quire $command" "$OUT" || not_ok "$command --help" "no usage line"
+	grep -q "^options:" "$OUT" && check "$command --help is in columns" aligned 31 "$QUIRE" $command --help
 done
 
 # --- bad usage of memory: status 2 ---

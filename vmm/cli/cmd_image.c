@@ -220,7 +220,7 @@ static void print_help(void)
 {
 	printf("usage: quire image ACTION [OPTIONS] DIR\nLook after images of guests.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
-		printf("  %-10s %-22s %s\n", actions[i].name, actions[i].operands, actions[i].help);
+		cmd_print_help_row(stdout, actions[i].name, actions[i].operands, actions[i].help);
 }
 
 int cmd_image(int argc, char **argv)

@@ -39,8 +39,7 @@ static void print_help(FILE *out)
 	fprintf(out, "usage: quire COMMAND [OPTIONS]\n\n"
 		     "A virtual machine monitor whose point is the guest's memory.\n\n");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-10s %-22s %s\n", commands[i].name, commands[i].operands,
-			commands[i].help);
+		cmd_print_help_row(out, commands[i].name, commands[i].operands, commands[i].help);
 	fprintf(out, "\n`quire COMMAND --help` explains each; `man quire` the whole.\n");
 }
 

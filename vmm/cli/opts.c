@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/cli/output.h"
+
 /* Decimal digits only: strtoull() alone would take "-1", " 1" and "0x1" as well. */
 static int parse_number(const char *text, u64 *out, const char **end)
 {
@@ -144,9 +146,11 @@ static void print_help(const struct opt *table, const struct opt_usage *usage)
 	if (table->name)
 		printf("\noptions:\n");
 	for (const struct opt *o = table; o->name; o++) {
-		int n = printf("  --%s%s%s", o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+		const char *arg = o->arg ? o->arg : "";
+		int n = (int)strlen("  --") + cmd_columns(o->name) + !!o->arg + cmd_columns(arg);
 
-		printf("%*s%s\n", n < 30 ? 30 - n : 1, "", o->help);
+		printf("  --%s%s%s%*s%s\n", o->name, o->arg ? " " : "", arg, n < 30 ? 30 - n : 1,
+		       "", o->help);
 	}
 }
 

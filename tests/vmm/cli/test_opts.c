@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/cli/opts.h"
+#include "vmm/cli/output.h"
 
 struct values {
 	bool flag;
@@ -138,13 +139,21 @@ static void test_sizes(void **state)
 		assert_int_equal(opts_parse_size(bad[i], &bytes), -EINVAL);
 }
 
+static void test_columns(void **state)
+{
+	(void)state;
+	assert_int_equal(cmd_columns(""), 0);
+	assert_int_equal(cmd_columns("--kernel FILE"), 13);
+	assert_int_equal(cmd_columns("--kernel FILE \u2026"), 15);  /* three bytes */
+	assert_int_equal(cmd_columns("\u00e9\u20ac\U0001d11e"), 3); /* of two, three and four */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_operands),
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_values),	 cmocka_unit_test(test_operands),
+		cmocka_unit_test(test_mistakes), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_columns),
 	};
 
 	return cmocka_run_group_tests_name("opts", tests, NULL, NULL);
