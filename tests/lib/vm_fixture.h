@@ -9,7 +9,7 @@
 #include "tests/lib/test.h"
 
 #include "guest/abi.h"
-#include "vmm/vm/vm.h"
+#include "vmm/run/vm_create.h"
 
 struct runner {
 	struct vm *vm;

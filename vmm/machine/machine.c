@@ -15,6 +15,7 @@
 #include "vmm/kvm/stats.h"
 #include "vmm/machine/impl.h"
 #include "vmm/pv/pv.h"
+#include "vmm/run/vm_create.h"
 #include "vmm/vm/vcpu.h"
 
 void machine_notify(struct machine *m, enum machine_event event, enum shutdown_cause cause)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vmm/machine/impl.h"
+#include "vmm/run/vm_create.h"
 
 void machine_listen_migrate(struct machine *m, machine_migrate_fn fn, void *opaque)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The last words of a vCPU that cannot go on: where it was, what it was about to execute, what that
- * means, and every register. Declared in vcpu.h.
+ * means, and every register. Contract in vcpu_report.h.
  */
+#include "vmm/run/vcpu_report.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include "vmm/vm/vcpu.h"
 
 #define INSN_MAX 15 /* the longest x86 instruction */
 

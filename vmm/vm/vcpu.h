@@ -1,21 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A virtual processor and the thread that runs it.
- *
- *                          want == VM_RUN, not congested
- *  vcpu_start --> PARKED ------------------------------------> IN THE GUEST
- *                  ^  |                                         |       ^
- *                  |  | want == VM_QUIT       KVM_RUN returns   |       | want == VM_RUN
- *                  |  v                                         v       |
- *                  | (gone)                                   HANDLING AN EXIT
- *                  |                                                |
- *                  `------------------------------------------------'
- *                                 want != VM_RUN, or congested
+ * A virtual processor: KVM's half of it, and how it is brought out of the guest. The thread that
+ * runs it, with its states, is vmm/run/vcpu_loop.h.
  *
  * To bring a vCPU out of the guest, vcpu_kick() sets immediate_exit in the area shared with KVM and
  * then sends the thread a signal: whether the thread is just before, inside or just after KVM_RUN,
- * it comes out. A parked vCPU has no half-finished port or memory access: KVM completes one only
- * when it is entered again, so parking enters it once more with immediate_exit set.
+ * it comes out.
  *
  * Registers at start-up go in through the shared area (KVM_CAP_SYNC_REGS) with the first KVM_RUN.
  * No register is read or written by ioctl while the guest runs.
@@ -85,15 +75,6 @@ int vcpu_setup(struct vcpu *vcpu, const struct kvm_cpuid2 *cpuid, struct err *er
 /* Registers of the boot processor, from vm->entry; before vcpu_start(). */
 int vcpu_set_boot_state(struct vcpu *vcpu, struct err *err);
 
-int vcpu_start(struct vcpu *vcpu, struct err *err);
-
-/*
- * Say why a vCPU cannot go on: one sentence with rip, the instruction's bytes and @meaning ends the
- * guest (vm_fail), and all registers go to the log. On the vCPU's own thread. Nothing is said when
- * the guest has ended already.
- */
-void vcpu_report(struct vcpu *vcpu, enum shutdown_cause cause, const char *meaning);
-
 /* Wait for the thread to end (vm->want is VM_QUIT) and free the vCPU. NULL is allowed. */
 void vcpu_destroy(struct vcpu *vcpu);
 
@@ -102,6 +83,13 @@ void vcpu_kick(struct vcpu *vcpu);
 
 /* Kick this thread's vCPU at a time of CLOCK_MONOTONIC, once; a second call moves it. */
 void vcpu_kick_at(struct vcpu *vcpu, enum vcpu_timer timer, u64 at_ns);
+
+/*
+ * Make the calling thread the vCPU's: kicks by signal and timer mean it from now on. When it is
+ * about to end, its timers go.
+ */
+void vcpu_bind_thread(struct vcpu *vcpu);
+void vcpu_unbind_thread(struct vcpu *vcpu);
 
 /* Install the handler of the kick signal; once per process, before any vCPU thread. */
 void vcpu_init_signal(void);

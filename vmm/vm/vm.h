@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * One virtual machine: guest memory, KVM's half of the hardware, vCPU threads, devices. It is made
- * by one recipe (vm_create), runs until something ends it (vm_end), and is taken apart in reverse
- * order.
+ * by one recipe (vmm/run/vm_create.h), runs until something ends it (vm_end), and is taken apart in
+ * reverse order.
  *
  * Threads. The owner's thread creates, starts, stops and destroys. Each vCPU has a thread of its
- * own (vcpu.c), which runs from vm_start() until vm_destroy(). The memory engine (mm/engine/mem.h)
- * has threads of its own, for about as long. vm_end() and vm_fail() may be called from any of them.
+ * own (vmm/run/vcpu_loop.h), which runs from vm_start() until vm_destroy(). The memory engine
+ * (mm/engine/mem.h) has threads of its own, for about as long. vm_end() and vm_fail() may be called
+ * from any of them.
  *
  * Locks, in the order in which they may be taken: the devices' lock (vmm/devices/devices.h), the
  * memory engine's, then vm.lock. No ioctl on a vCPU is made under any, and the engine is not called
@@ -119,19 +120,6 @@ struct vm {
 };
 
 /*
- * Build the machine, load the kernel, bring the vCPUs to their first instruction; nothing runs yet.
- * On failure nothing is left. @host must outlive the VM.
- */
-int vm_create(struct vm **out, const struct vm_config *cfg, const struct vm_host *host,
-	      struct err *err);
-
-/* Stop the vCPU threads and free everything. NULL is allowed. */
-void vm_destroy(struct vm *vm);
-
-/* Start one thread per vCPU, which runs at once or parks, as @want says. Once per VM. */
-int vm_start(struct vm *vm, enum vm_want want, struct err *err);
-
-/*
  * Let the vCPUs run; stop them all, returning when each is outside the guest with no I/O under way.
  */
 void vm_resume(struct vm *vm);
@@ -157,7 +145,7 @@ void vm_wake(struct vm *vm);
 /*
  * Tell the guest that it is not alone: a new generation id (vmm/devices/vmgenid.h). With the vCPUs
  * outside the guest. vm_start() does it for a guest that was restored. One on shadow tables has no
- * such device: nothing is done.
+ * such device: nothing is done; and while there are no devices there is nobody to tell.
  */
 int vm_new_generation(struct vm *vm, struct err *err);
 
