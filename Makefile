@@ -158,10 +158,9 @@ SYSTEM := cli console control translate micro mmu overcommit checkpoint clone mi
 check: ## install what is missing, build, and pass the tests
 	$(Q)tools/install-deps build check lab
 	$(Q)$(MAKE) test-programs
-	$(Q)tests/run --limit 1400 --beside "tests/lab/lab.sh amd-npt" \
-		--beside "tests/lab/guests.sh amd-npt" \
-		--beside "tests/lab/ptwalk.sh amd-npt" \
-		tests/checks.sh $(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
+	$(Q)tests/run "tests/lab/lab.sh amd-npt" "tests/lab/guests.sh amd-npt" \
+		"tests/lab/ptwalk.sh amd-npt" tests/checks.sh \
+		$(UNIT:%=build/release/tests/%) $(UNIT:%=build/asan/tests/%) \
 		tests/fuzz/fuzz.sh $(SYSTEM:%=tests/system/%.sh) \
 		"QUIRE=build/asan/quire tests/system/cli.sh" \
 		"QUIRE=build/asan/quire tests/system/control.sh" \
@@ -171,7 +170,7 @@ check-lab: ## run the guests in all four emulated hosts
 	$(Q)tools/install-deps build lab
 	$(Q)$(MAKE) all guests
 	$(Q)$(MAKE) unit
-	$(Q)tests/run --limit 1800 tests/lab/lab.sh $(foreach host,amd-npt amd-shadow intel-ept intel-shadow, \
+	$(Q)tests/run --limit 3000 tests/lab/lab.sh $(foreach host,amd-npt amd-shadow intel-ept intel-shadow, \
 		"tests/lab/ptwalk.sh $(host)" "tests/lab/guests.sh $(host)")
 
 bench: ## print ratios against the peers

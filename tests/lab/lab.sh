@@ -10,7 +10,7 @@
 # interrupted. On an intel host that is over a minute, so the first run checks much at once.
 set -euo pipefail
 
-root=$(realpath "${BASH_SOURCE[0]%/*}/..")
+root=$(realpath "${BASH_SOURCE[0]%/*}/../..")
 lab=$root/tools/quire-lab
 work=$(mktemp -d "${TMPDIR:-/tmp}/quire lab.XXXXXX") # a blank in the path, for good measure
 trap 'rm -rf "$work"' EXIT

@@ -14,27 +14,65 @@ WORK=$(mktemp -d)
 export QUIRE_RUNTIME_DIR=$WORK/run
 OUT=$WORK/out ERR=$WORK/err
 HUNG=${HUNG:-300}
-nr_passed=0 nr_failed=0 nr_skipped=0
+nr_passed=0 nr_failed=0 nr_skipped=0 nr_rows=0
 declare -A process # of a guest that start() has started, by its name
 trap 'rm -rf "$WORK"' EXIT
 
+# With QUIRE_ROW tests/run wants one row again: the QUIRE_ROW_NR'th of the script, and of that name but
+# for the numbers in it.
+is_wanted() # NAME
+{
+	[ -z "${QUIRE_ROW:-}" ] || {
+		[ $((nr_rows + 1)) = "$QUIRE_ROW_NR" ] && [ "${1//[0-9]/}" = "${QUIRE_ROW//[0-9]/}" ]
+	}
+}
+
+# A row that needs none before it begins with `left_out NAME && return`.
+left_out() # NAME
+{
+	! is_wanted "$1" && nr_rows=$((nr_rows + 1))
+}
+
+# Print the line of a row, unless another is wanted, which this one may have led to.
+result() # NAME LINE
+{
+	if is_wanted "$1"; then
+		echo "$2"
+	else
+		echo "    before it: $2"
+	fi
+}
+
+# The script is over with the row that was wanted.
+row_ends() # NAME COUNT
+{
+	local wanted=0
+	is_wanted "$1" && wanted=1
+	nr_rows=$((nr_rows + 1))
+	[ $wanted = 0 ] || declare -g "$2=$((${!2} + 1))"
+	[ $wanted = 0 ] || [ -z "${QUIRE_ROW:-}" ] || {
+		finish
+		exit
+	}
+}
+
 ok() # NAME
 {
-	echo "ok $1"
-	nr_passed=$((nr_passed + 1))
+	result "$1" "ok $1"
+	row_ends "$1" nr_passed
 }
 
 not_ok() # NAME WHY
 {
-	echo "not ok $1"
+	result "$1" "not ok $1"
 	printf '    %s\n' "$2"
-	nr_failed=$((nr_failed + 1))
+	row_ends "$1" nr_failed
 }
 
 skip() # NAME WHY
 {
-	echo "ok $1 # SKIP $2"
-	nr_skipped=$((nr_skipped + 1))
+	result "$1" "ok $1 # SKIP $2"
+	row_ends "$1" nr_skipped
 }
 
 # Pass when the command that follows succeeds.
