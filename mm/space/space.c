@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Guest-physical memory; the drawing and the rules are in space.h. */
-#include "mm/space/space.h"
+/*
+ * Guest-physical memory: how it is made and mapped, and what goes in and out. The drawing and the
+ * rules are in space.h; what is a clone's own, in own.c.
+ */
+#include "mm/space/impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +17,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define MAX_SLOTS 2
 #define HUGE_SIZE (2 * MiB)
 
 /* What guest memory that is no base is sealed with: its size stays, and the seals do. */
@@ -22,21 +24,6 @@
 
 /* A base cannot be changed by any of these ways, nor can this be changed. */
 #define BASE_SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL)
-
-/* Entries of /proc/self/pagemap (Documentation/admin-guide/mm/pagemap.rst) */
-#define PM_FILE	   (1ull << 61)
-#define PM_SWAPPED (1ull << 62)
-#define PM_PRESENT (1ull << 63)
-
-struct space {
-	u64 size;
-	enum space_backing backing;
-	int fd;	   /* -1 for SPACE_ANON and SPACE_CLONE */
-	u8 *guest; /* KVM's mapping */
-	u8 *alias; /* ours; equal to guest where there is no fd */
-	unsigned int nr_slots;
-	struct space_slot slots[MAX_SLOTS];
-};
 
 /*
  * The file's size is part of the machine's shape: sealed, so that nobody who is handed the
@@ -266,72 +253,6 @@ static int resident_anon(const struct space *s, u64 *pages)
 	return 0;
 }
 
-/* What to do with a stretch of pages that are a clone's own. -errno ends the walk. */
-typedef int (*own_fn)(const struct space *s, u64 page, u64 n, u64 *sum);
-
-static bool is_own(u64 entry)
-{
-	return (entry & (PM_PRESENT | PM_SWAPPED)) && !(entry & PM_FILE);
-}
-
-/* The stretches among @n pages from @page on, of which @entry says what they are. */
-static int find_own(const struct space *s, const u64 *entry, u64 page, u64 n, own_fn fn, u64 *sum)
-{
-	int ret = 0;
-
-	for (u64 i = 0, end; i < n && !ret; i = end + 1) {
-		for (end = i; end < n && is_own(entry[end]);)
-			end++;
-		if (end > i)
-			ret = fn(s, page + i, end - i, sum);
-	}
-	return ret;
-}
-
-static int walk_own(const struct space *s, int pagemap, own_fn fn, u64 *sum)
-{
-	enum { CHUNK = 512 };
-	u64 entry[CHUNK], first = (uintptr_t)s->guest >> PAGE_SHIFT, n = s->size >> PAGE_SHIFT;
-	int ret = 0;
-
-	for (u64 done = 0; done < n && !ret;) {
-		u64 want = MIN(CHUNK, n - done);
-		ssize_t got = pread(pagemap, entry, want * sizeof(entry[0]),
-				    (off_t)((first + done) * sizeof(entry[0])));
-
-		if (got <= 0 || got % (ssize_t)sizeof(entry[0]))
-			return got < 0 ? -errno : -EIO;
-		ret = find_own(s, entry, done, (u64)got / sizeof(entry[0]), fn, sum);
-		done += (u64)got / sizeof(entry[0]);
-	}
-	return ret;
-}
-
-/*
- * A clone's own pages are those of its mapping that do not belong to the file. Of the ways to ask,
- * pagemap has been there longest (since Linux 3.5). PAGEMAP_SCAN (6.7) was measured to be faster
- * only where nothing was touched, smaps is slower everywhere, and mincore() does not tell the
- * base's pages from the clone's.
- */
-static int for_each_own(const struct space *s, own_fn fn, u64 *sum)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = walk_own(s, fd, fn, sum);
-	close(fd);
-	return ret;
-}
-
-static int count_own(const struct space *s, u64 page, u64 n, u64 *sum)
-{
-	(void)s;
-	(void)page;
-	*sum += n;
-	return 0;
-}
-
 int space_resident(const struct space *s, u64 *bytes)
 {
 	struct stat st;
@@ -345,8 +266,7 @@ int space_resident(const struct space *s, u64 *bytes)
 		*bytes = (u64)st.st_blocks * 512;
 		return 0;
 	}
-	ret = s->backing == SPACE_CLONE ? for_each_own(s, count_own, &pages)
-					: resident_anon(s, &pages);
+	ret = s->backing == SPACE_CLONE ? space_count_own(s, &pages) : resident_anon(s, &pages);
 	if (!ret)
 		*bytes = pages * PAGE_SIZE;
 	return ret;
@@ -422,7 +342,7 @@ int space_punch(struct space *s, gpa_t start, u64 len)
 	return 0;
 }
 
-/* The file, in pages. */
+/* ---- The file, in pages ---- */
 
 void *space_guest_base(const struct space *s)
 {
@@ -513,7 +433,7 @@ bool space_next_present(const struct space *s, u64 from, u64 *start, u64 *end)
 	return true;
 }
 
-/* Bases and clones. */
+/* ---- Bases and clones ---- */
 
 int space_base_create(int *fd, u64 size, void **map)
 {
@@ -555,26 +475,4 @@ int space_create_clone(struct space **out, int base_fd)
 	if (!size_is_good((u64)st.st_size))
 		return -EINVAL;
 	return create(out, (u64)st.st_size, SPACE_CLONE, -1, base_fd);
-}
-
-static int revert(const struct space *s, u64 page, u64 n, u64 *sum)
-{
-	if (sum)
-		*sum += n;
-	if (madvise(s->guest + (page << PAGE_SHIFT), n << PAGE_SHIFT, MADV_DONTNEED))
-		return -errno;
-	return 0;
-}
-
-int space_revert(struct space *s, u64 page, u64 n)
-{
-	if (s->backing != SPACE_CLONE || !range_fits(page, n, s->size >> PAGE_SHIFT))
-		return -EINVAL;
-	return revert(s, page, n, NULL);
-}
-
-int space_revert_own(struct space *s, u64 *pages)
-{
-	*pages = 0;
-	return s->backing == SPACE_CLONE ? for_each_own(s, revert, pages) : -EINVAL;
 }
