@@ -6,6 +6,10 @@
  * less than a page, its last 8 bytes go on repeating up to the page's end.
  *
  * Nothing here keeps state; every function may be called from any thread.
+ *
+ * The face of mm/codec/, which owns what is done to one page's bytes and uses mm/base. Begin here;
+ * under it are the checksums: sum.h, for all bytes, sum.c and sum_avx2.c by the processor's
+ * instructions.
  */
 #ifndef QUIRE_MM_CODEC_CODEC_H
 #define QUIRE_MM_CODEC_CODEC_H

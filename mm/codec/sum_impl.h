@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The two checksums once for each set of instructions: xxhash.h makes of its loops what the
- * compiler was told the processor has. For mm/codec/ alone.
+ * compiler was told the processor has. Private to mm/codec/.
  */
 #ifndef QUIRE_MM_CODEC_SUM_IMPL_H
 #define QUIRE_MM_CODEC_SUM_IMPL_H

@@ -23,6 +23,18 @@
  * -EBADMSG (or another -errno from the file) with file, page and offset in the sentence.
  *
  * A writer belongs to one thread. A reader may be used by any number of threads at once.
+ *
+ * The face of mm/image/, which owns checkpoints in files. It uses mm/base, mm/codec, and the
+ * interface of a pager (mm/space/pager.h). Begin here and with format.h. From below to above:
+ *
+ *	link.c			one link open for reading: its checks, its index
+ *	chain.c, data.c		the links that lead to one; pages as they are kept
+ *	out.c			the file behind a writer
+ *	put.c, write.c		a page into a link; a link's beginning and end
+ *	read.c, verify.c	a guest's pages; every byte of every link
+ *	merge.c			several links become one
+ *	record.c		the working set beside an image
+ *	image_pager.c		an image as the origin of a guest's absent pages
  */
 #ifndef QUIRE_MM_IMAGE_IMAGE_H
 #define QUIRE_MM_IMAGE_IMAGE_H

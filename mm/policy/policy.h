@@ -17,6 +17,16 @@
  * room. No policy needs more than 12 bytes a page.
  *
  * Not thread-safe: the owner's lock covers every call.
+ *
+ * The face of mm/policy/, which owns decisions and nothing else: no lock, no clock, no page's
+ * state. It uses mm/base. Begin here and with clock.c, or with nth.c, a whole policy on two pages.
+ *
+ *	policy.c		 names, and making one
+ *	fifo.c clock.c nth.c	 one policy each
+ *	nfu.c lru.c car.c
+ *	tuner.h			 how much goes: the controllers
+ *	wss.h			 how much is in use: the working set, from samples
+ *	trace_file.h		 which pages were used, in a file, for the simulator
  */
 #ifndef QUIRE_MM_POLICY_POLICY_H
 #define QUIRE_MM_POLICY_POLICY_H

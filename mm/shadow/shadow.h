@@ -44,6 +44,11 @@
  * shadow_touches().
  *
  * Locking: none here; one caller at a time.
+ *
+ * The face of mm/shadow/, which owns the shadow tables and the reverse maps; the guest's memory and
+ * its frames' places are asked of the owner (struct shadow_guest). It uses mm/base and mm/x86.
+ * Begin here and with fill.c, where a fault becomes entries; impl.h has the structures, what is
+ * always true of them, and the order of the files.
  */
 #ifndef QUIRE_MM_SHADOW_SHADOW_H
 #define QUIRE_MM_SHADOW_SHADOW_H

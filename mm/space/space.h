@@ -26,6 +26,14 @@
  * The shape is fixed at creation, so every function here but create and destroy is safe from any
  * thread. The contents are shared with running vCPUs: read a guest structure once, into memory of
  * your own, before checking it.
+ *
+ * The face of mm/space/, which owns guest memory as the host has it. It uses mm/base and mm/codec,
+ * and knows nothing of which page should be where: that is the engine's. Begin here.
+ *
+ *	own.c		the pages that are a clone's own
+ *	space.c		the file, its mappings, and everything in and out of them
+ *	uffd.h, uffd.c	pages into and out of the guest mapping: userfaultfd
+ *	pager.h		where absent pages come from, if they are not zeros: an interface
  */
 #ifndef QUIRE_MM_SPACE_SPACE_H
 #define QUIRE_MM_SPACE_SPACE_H

@@ -57,7 +57,8 @@ enum uffd_mode { UFFD_WRITABLE, UFFD_PROTECTED };
 
 /*
  * Fill and map [no, no + n), waking whoever waits there. They return the number of pages done,
- * which is less than @n where a page was there already (see uffd_skip()), or -errno when it is 0.
+ * which is less than @n where a page was there already, or -errno when it is 0: -EEXIST, the first
+ * was there; -EAGAIN, the kernel wants to be asked again.
  */
 s64 uffd_copy(struct uffd *u, page_no no, u32 n, const void *src, enum uffd_mode mode);
 s64 uffd_zero(struct uffd *u, page_no no, u32 n);

@@ -18,6 +18,16 @@
  *
  * Thread-safe: everything here may be called from any thread. The store's lock is taken last (after
  * the engine's) and is not held while compressing, decompressing, or waiting for the tier.
+ *
+ * The face of mm/store/, which owns contents, their sharing and the memory that they take. It uses
+ * mm/base, mm/codec, and mm/swap by its interface alone (mm/swap/tier.h). Begin here and with the
+ * drawing of an entry's life in impl.h; docs/store.md has the layout. From below to above:
+ *
+ *	zpool.c		memory for objects of odd sizes
+ *	entries.c	entries, and the index from checksums to them
+ *	core.c, raws.c	one entry; the queue of those that did not compress
+ *	store.c		put, get, same, refer, drop
+ *	demote.c	memory is given back: to the tier below, and by compaction
  */
 #ifndef QUIRE_MM_STORE_STORE_H
 #define QUIRE_MM_STORE_STORE_H

@@ -3,6 +3,16 @@
  * The swap file: a tier (mm/swap/tier.h) on a file or block device, one per guest. Objects are
  * gathered into clusters and written through io_uring, past the host's page cache, where the kernel
  * and the file system let us (mm/swap/io.h).
+ *
+ * The face of mm/swap/, which owns the tier below the store: what leaves the host's memory, and
+ * comes back. It uses mm/base, and knows objects of bytes, no pages. Begin with tier.h, what the
+ * store asks of any tier, and with the drawings in map.h and write.h. From below to above:
+ *
+ *	io.c		the file or device: whole blocks in and out
+ *	map.c		tables: where each object lies, what is in each cluster
+ *	cache.c		reading, through a few windows
+ *	write.c		writing, and emptying sparse clusters
+ *	swapfile.c	all of it as a tier: locks, housekeeping
  */
 #ifndef QUIRE_MM_SWAP_SWAPFILE_H
 #define QUIRE_MM_SWAP_SWAPFILE_H

@@ -13,6 +13,15 @@
  * -EACCES (wrong key, or one side has TLS and the other has not), or what the socket said. After an
  * error in one direction that direction is of no use any more, and says the same again. The other
  * may still be: who cannot send can read what the peer said last.
+ *
+ * The face of mm/wire/, which owns bytes on their way to another host: here connections and
+ * messages, in batch.h what a message of pages holds. The two do not know each other, and neither
+ * knows what a migration is. It uses mm/base and mm/codec. Begin here; impl.h has a connection's
+ * inside and the order of its files. Of a batch, from below to above:
+ *
+ *	batch_sent.c, batch_delta.c	what the receiver has by now; pages as they went before
+ *	batch_encode.c			pages become a message
+ *	batch_apply.c			and a message pages, at the receiver
  */
 #ifndef QUIRE_MM_WIRE_WIRE_H
 #define QUIRE_MM_WIRE_WIRE_H
