@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Pages as link files keep them. Private to mm/image/. A batch is its owner's alone, one thread at
- * a time.
+ * Pages as link files keep them. Private to mm/image/. A batch is used by one thread at a time.
  */
 #ifndef QUIRE_MM_IMAGE_DATA_H
 #define QUIRE_MM_IMAGE_DATA_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The file of a link that is being written, behind a buffer; and large memory. Private to
- * mm/image/. One thread at a time.
+ * The file of a link that is being written, behind a buffer; and large memory. One thread at a
+ * time. Private to mm/image/.
  */
 #ifndef QUIRE_MM_IMAGE_OUT_H
 #define QUIRE_MM_IMAGE_OUT_H

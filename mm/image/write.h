@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A link that is being written: its pages (put.c), its beginning and its end (write.c). Private to
- * mm/image/. One thread at a time.
+ * A link that is being written: its pages (put.c), its beginning and its end (write.c). One thread
+ * at a time. Private to mm/image/.
  */
 #ifndef QUIRE_MM_IMAGE_WRITE_H
 #define QUIRE_MM_IMAGE_WRITE_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The store's entries: what each id stands for, and an index from checksums to entries. Private to
- * mm/store/. The store's lock covers all of it.
+ * The store's entries: what each id stands for, and an index from checksums to entries. The store's
+ * lock covers all of it. Private to mm/store/.
  *
  * An entry costs 28 bytes, and the index two more: a chain through the entries hangs from each
  * bucket, and buckets are added and removed one at a time, so that no put ever waits for the table

@@ -18,7 +18,7 @@
  *
  * and may allocate and free in between.
  *
- * No lock of its own: the owner's covers everything.
+ * Private to mm/store/. No lock of its own: the store's covers everything.
  */
 #ifndef QUIRE_MM_STORE_ZPOOL_H
 #define QUIRE_MM_STORE_ZPOOL_H

@@ -8,7 +8,7 @@
  * comes back at random pays for no more than it asks for, one that comes back in order pays two
  * reads a cluster.
  *
- * One lock, the owner's; it is not held while the device works.
+ * Private to mm/swap/. One lock, the owner's; it is not held while the device works.
  */
 #ifndef QUIRE_MM_SWAP_CACHE_H
 #define QUIRE_MM_SWAP_CACHE_H

@@ -10,7 +10,7 @@
  * O_DIRECT keeps pages that were just pushed out from filling the host's page cache. Where the file
  * system has none (ramfs, some network ones) the file is written through the page cache instead.
  *
- * Reading and punching are thread-safe; writing has one caller at a time.
+ * Private to mm/swap/. Reading and punching are thread-safe; writing has one caller at a time.
  */
 #ifndef QUIRE_MM_SWAP_IO_H
 #define QUIRE_MM_SWAP_IO_H

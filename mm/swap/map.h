@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Where everything lies in the swap file: a table of objects and a table of clusters. Pure
- * bookkeeping: no device, no threads (the owner's lock covers every call).
+ * bookkeeping: no device, no threads (the owner's lock covers every call). Private to mm/swap/.
  *
  * The file is a row of clusters of SWAP_CLUSTER bytes. An object has a number, which never changes,
  * and a location, which does when a sparse cluster is emptied. 8 bytes of memory an object, 12 a

@@ -8,11 +8,11 @@
  *
  * A segment is what one call adds to a cluster: whole blocks, so that no block that holds an object
  * is ever written again. Its end says which objects it was written with; whether they still live
- * in it is known in memory (mm/swapmap). That is how a cluster's objects are found when it is to be
+ * in it is known in memory (map.h). That is how a cluster's objects are found when it is to be
  * emptied, without 4 more bytes of memory for each object.
  *
- * One caller at a time; readers and releases go on meanwhile. The lock is the owner's; it is not
- * held while the device works.
+ * Private to mm/swap/. One caller at a time; readers and releases go on meanwhile. The lock is the
+ * owner's; it is not held while the device works.
  */
 #ifndef QUIRE_MM_SWAP_WRITE_H
 #define QUIRE_MM_SWAP_WRITE_H

@@ -9,7 +9,9 @@
  * none.
  *
  * Always true: what versions_find() gives is what went last of that page. A page that goes without
- * being told to versions_keep() must be told to versions_spoil(). No lock.
+ * being told to versions_keep() must be told to versions_spoil().
+ *
+ * Private to mm/wire/. No lock.
  */
 #ifndef QUIRE_MM_WIRE_BATCH_DELTA_H
 #define QUIRE_MM_WIRE_BATCH_DELTA_H

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the bytes of a message of pages mean; docs/FORMATS.md draws it. Private to mm/wire/batch*.c
- * and their tests.
+ * What the bytes of a message of pages mean; docs/FORMATS.md draws it. Private to mm/wire/.
  *
  *	head | record | record | ...		without gaps
  *

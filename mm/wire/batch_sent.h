@@ -8,7 +8,9 @@
  * it is believed, so a page that was sent again is forgotten at once, and the table never needs to
  * be cleaned. A hint that was lost to another costs a page sent in full, nothing else.
  *
- * 20 bytes for each page of the guest, which take memory as they are written. No lock.
+ * 20 bytes for each page of the guest, which take memory as they are written.
+ *
+ * Private to mm/wire/. No lock.
  */
 #ifndef QUIRE_MM_WIRE_BATCH_SENT_H
 #define QUIRE_MM_WIRE_BATCH_SENT_H
