@@ -444,6 +444,14 @@ int remote_prepare(struct remote *r, struct mem *mem, struct err *err)
 	return mem_take_charge(mem, err);
 }
 
+void remote_forget(struct remote *r, struct mem *mem, u64 *pages)
+{
+	ASSERT(!r->mem);
+	pageset_keep(pages, r->came, nr_words(r));
+	put_forget(mem, pages);
+	pageset_remove(r->came, pages, nr_words(r));
+}
+
 int remote_begin(struct remote *r, struct mem *mem, const u64 *missing, struct err *err)
 {
 	u32 nr = 0;

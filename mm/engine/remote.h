@@ -45,6 +45,13 @@ struct pager *remote_pager(struct remote *r);
 int remote_prepare(struct remote *r, struct mem *mem, struct err *err);
 
 /*
+ * Once prepared, and before remote_begin(), which would do it while the guest stands still: what
+ * came of @pages counts no more, and is dropped, by a system call for each run of pages. They may
+ * come again. Of @pages is left what there was to drop.
+ */
+void remote_forget(struct remote *r, struct mem *mem, u64 *pages);
+
+/*
  * Before the guest runs here: the pages of @missing (a bit for each) are to come; what the engine
  * had of them before counts no more. 0 or -errno.
  */

@@ -14,6 +14,7 @@
  *	                 <--------------  FLUSHED            after each round
  *	PREPARE          -------------->                     before a pause that lets pages wait
  *	                 <--------------  PREPARED
+ *	STALE            -------------->                     what came of these will be MISSING
  *	                 (the guest stops)
  *	PAGES ... FLUSH  -------------->                     on every stream
  *	                 <--------------  FLUSHED
@@ -56,6 +57,7 @@ enum migrate_message {
 	MIGRATE_FLUSHED, /* the destination has all that came before FLUSH, on every stream */
 	MIGRATE_PREPARE, /* the engine is to take charge: not in the pause */
 	MIGRATE_PREPARED,
+	MIGRATE_STALE, /* as MISSING, once prepared: what came of these pages counts no more */
 };
 
 #define MIGRATE_MAGIC	"quiremig"
@@ -64,7 +66,8 @@ enum migrate_message {
 /* What a side can do beyond the version; what both can do is used. */
 #define MIGRATE_F_POSTCOPY (1u << 0)
 #define MIGRATE_F_HANDOVER (1u << 1)
-#define MIGRATE_FEATURES   (MIGRATE_F_POSTCOPY | MIGRATE_F_HANDOVER)
+#define MIGRATE_F_STALE	   (1u << 2)
+#define MIGRATE_FEATURES   (MIGRATE_F_POSTCOPY | MIGRATE_F_HANDOVER | MIGRATE_F_STALE)
 
 enum migrate_role {
 	MIGRATE_MAIN,	 /* the first connection, which is a stream too */

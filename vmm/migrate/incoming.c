@@ -222,7 +222,12 @@ static int hear_before(struct incoming *in, bool *loaded, bool *over, struct err
 		if (!in->remote)
 			break;
 		ret = remote_prepare(in->remote, in->vm->mem, err);
+		in->prepared = !ret;
 		return ret ? ret : wire_send(in->main, MIGRATE_PREPARED, NULL, 0, err);
+	case MIGRATE_STALE:
+		if (in->prepared && !*loaded)
+			return incoming_forget(in, &msg, err);
+		break;
 	case MIGRATE_MISSING:
 		if (in->missing)
 			return migrate_unpack_bitmap(&msg, in->missing, in->words, &last, err);
@@ -364,7 +369,7 @@ static int recover(struct incoming *in, const struct err *why, struct err *err)
 	if (ret)
 		return ret;
 	remote_missing(in->remote, in->missing);
-	ret = migrate_send_bitmap(in->main, in->missing, in->words, err);
+	ret = migrate_send_bitmap(in->main, MIGRATE_MISSING, in->missing, in->words, err);
 	if (!ret)
 		ret = accept_rest(in, err);
 	if (ret)

@@ -54,6 +54,7 @@ struct incoming {
 	u32 nr_probes;	       /* that there ever were */
 	struct remote *remote; /* or NULL: no page can be missing */
 	u64 *missing;	       /* as the source says; NULL: none can be */
+	bool prepared;	       /* the engine is in charge, before the guest runs */
 	u32 nr_pages, words;
 	u64 began_ns;
 
@@ -91,6 +92,9 @@ int incoming_wait_for_vm(struct incoming *in, struct err *err);
 
 /* A batch that came on any connection. */
 int incoming_apply(struct incoming *in, const struct wire_message *msg, struct err *err);
+
+/* A piece of the list of pages that came and are to come once more; the last has all of it go. */
+int incoming_forget(struct incoming *in, const struct wire_message *msg, struct err *err);
 
 /* Start a thread for each of the further connections; end them all, cutting them first. */
 int incoming_start_streams(struct incoming *in, struct err *err);

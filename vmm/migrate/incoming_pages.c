@@ -57,6 +57,18 @@ int incoming_apply(struct incoming *in, const struct wire_message *msg, struct e
 	return ret;
 }
 
+int incoming_forget(struct incoming *in, const struct wire_message *msg, struct err *err)
+{
+	bool last;
+	int ret = migrate_unpack_bitmap(msg, in->missing, in->words, &last, err);
+
+	if (ret || !last)
+		return ret;
+	remote_forget(in->remote, in->vm->mem, in->missing);
+	memset(in->missing, 0, in->words * sizeof(u64)); /* what is missing at last is told later */
+	return 0;
+}
+
 /* ---- Connections ---- */
 
 static void cut_all(struct incoming *in)

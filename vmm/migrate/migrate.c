@@ -146,7 +146,8 @@ int migrate_hear_hello(struct wire *w, int timeout_ms, struct migrate_hello *hel
 
 _Static_assert(PIECE_WORDS * sizeof(u64) == PAGE_SIZE, "a piece is packed like a page");
 
-static int send_piece(struct wire *w, const u64 *all, u32 words, u32 word, struct err *err)
+static int send_piece(struct wire *w, u32 type, const u64 *all, u32 words, u32 word,
+		      struct err *err)
 {
 	u64 bits[PIECE_WORDS] = {0}, any = 0;
 	const struct migrate_bitmap head = {.first = word * 64};
@@ -159,18 +160,18 @@ static int send_piece(struct wire *w, const u64 *all, u32 words, u32 word, struc
 	if (!any)
 		return 0;
 	size = codec_pack(bits, packed, PAGE_SIZE - 1);
-	return wire_send2(w, MIGRATE_MISSING, &head, sizeof(head), size ? (void *)packed : bits,
+	return wire_send2(w, type, &head, sizeof(head), size ? (void *)packed : bits,
 			  size ? size : (u32)sizeof(bits), -1, err);
 }
 
-int migrate_send_bitmap(struct wire *w, const u64 *bits, u32 words, struct err *err)
+int migrate_send_bitmap(struct wire *w, u32 type, const u64 *bits, u32 words, struct err *err)
 {
 	const struct migrate_bitmap end = {.last = 1};
 	int ret = 0;
 
 	for (u32 word = 0; word < words && !ret; word += PIECE_WORDS)
-		ret = send_piece(w, bits, words, word, err);
-	return ret ? ret : wire_send(w, MIGRATE_MISSING, &end, sizeof(end), err);
+		ret = send_piece(w, type, bits, words, word, err);
+	return ret ? ret : wire_send(w, type, &end, sizeof(end), err);
 }
 
 int migrate_unpack_bitmap(const struct wire_message *msg, u64 *bits, u32 words, bool *last,

@@ -24,6 +24,9 @@
 /* Pages written in the moments before the pause that go within it. */
 #define MAX_FRESH 64
 
+/* So often the other side is told what it may let go of, until no more than that is new. */
+#define STALE_TIMES 4
+
 /* ---- Before it goes ---- */
 
 /* o->todo has what is in both o->dirty and @pages, which is no more to be sent otherwise. */
@@ -35,20 +38,49 @@ static void take(struct outgoing *o, const u64 *pages)
 }
 
 /*
+ * What was sent and has been written since: to let go of it takes the other side some microseconds
+ * a page, which would be most of the pause. Meanwhile the guest writes more, but much less.
+ */
+static int tell_stale(struct outgoing *o, struct err *err)
+{
+	u64 fresh = UINT64_MAX;
+	int ret = 0;
+
+	sender_set_alone(o->sender); /* a difference to what was let go of could not be read */
+	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
+	for (u32 i = 0; i < STALE_TIMES && fresh > MAX_FRESH && !ret; i++) {
+		ret = migrate_send_bitmap(o->wires[0], MIGRATE_STALE, o->todo, o->words, err);
+		if (!ret)
+			ret = outgoing_flush(o, err);
+		memset(o->todo, 0, o->words * sizeof(u64));
+		if (!ret)
+			ret = outgoing_harvest(o, o->todo, err);
+		pageset_remove(o->todo, o->dirty, o->words);
+		pageset_add(o->dirty, o->todo, o->words);
+		fresh = pageset_count(o->todo, o->words);
+	}
+	return ret;
+}
+
+/*
  * What the guest will need at once goes ahead while it runs here: most of that is code and tables,
  * which it does not change.
  */
 int outgoing_prepare(struct outgoing *o, struct err *err)
 {
+	bool stale = o->features & MIGRATE_F_STALE && o->cfg.params.strategy != MIGRATE_POSTCOPY;
 	struct wire_message msg;
 	int ret = wire_send(o->wires[0], MIGRATE_PREPARE, NULL, 0, err);
 
 	if (!ret)
 		ret = migrate_expect(o->wires[0], MIGRATE_PREPARED, MIGRATE_ANSWER_MS, &msg, err);
+	if (!ret)
+		ret = outgoing_harvest(o, o->dirty, err);
 	if (ret)
 		return ret;
 	take(o, o->first);
-	return outgoing_send_round(o, err);
+	ret = outgoing_send_round(o, err);
+	return ret || !stale ? ret : tell_stale(o, err);
 }
 
 /* Of what it needs at once: as it is now, and what it has just written. */
@@ -64,7 +96,7 @@ int outgoing_tell_missing(struct outgoing *o, struct err *err)
 	pageset_cut(o->first, o->words, MAX_FRESH);
 	first_pages(o->cfg.vm, o->first);
 	take(o, o->first);
-	return migrate_send_bitmap(o->wires[0], o->dirty, o->words, err);
+	return migrate_send_bitmap(o->wires[0], MIGRATE_MISSING, o->dirty, o->words, err);
 }
 
 /* ---- What is asked for ---- */

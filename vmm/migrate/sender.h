@@ -38,7 +38,10 @@ int sender_send(struct sender *s, u64 *pages, struct err *err);
 /* As sender_config.bandwidth, from now on. While nothing is being sent. */
 void sender_set_bandwidth(struct sender *s, u64 bandwidth);
 
-/* From now on each page is sent so that it can be taken alone: the guest runs over there. */
+/*
+ * From now on each page is sent so that it can be taken alone: the guest runs over there, or what
+ * was sent before need not be there any more.
+ */
 void sender_set_alone(struct sender *s);
 
 /* Whether the page was still to be sent; from now on it is the caller's to send. */

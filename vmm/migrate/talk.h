@@ -34,11 +34,14 @@ int migrate_take_hello(struct wire_message *msg, struct migrate_hello *hello, st
 int migrate_hear_hello(struct wire *w, int timeout_ms, struct migrate_hello *hello,
 		       struct err *err);
 
-/* A piece of MIGRATE_MISSING into the @words of @bits; *@last: it says that there are no more. */
+/*
+ * A piece of MIGRATE_MISSING or MIGRATE_STALE into the @words of @bits; *@last: it says that there
+ * are no more.
+ */
 int migrate_unpack_bitmap(const struct wire_message *msg, u64 *bits, u32 words, bool *last,
 			  struct err *err);
 
-/* All of @bits as MIGRATE_MISSING. */
-int migrate_send_bitmap(struct wire *w, const u64 *bits, u32 words, struct err *err);
+/* All of @bits, as MIGRATE_MISSING or MIGRATE_STALE. */
+int migrate_send_bitmap(struct wire *w, u32 type, const u64 *bits, u32 words, struct err *err);
 
 #endif

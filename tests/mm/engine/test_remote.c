@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "mm/codec/codec.h"
+#include "mm/base/pageset.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/put.h"
 #include "mm/space/pager.h"
@@ -38,6 +39,7 @@ static struct source {
 	u32 nr_missing;
 	pthread_t answerers[NR_ANSWERERS], pushers[NR_PUSHERS];
 	bool answers, pushes;
+	bool forgets; /* the destination, before it begins */
 } src;
 
 /* Seven of eight pages are to come; a quarter of those are zeros. */
@@ -225,6 +227,30 @@ static void source_create(void)
 	src.pager = remote_pager(src.remote);
 }
 
+/*
+ * Old pages of the lower half go before it is known that they are the last: none is in memory or
+ * stored afterwards, and one that comes again is as good as any.
+ */
+static void forget_early(struct guest *g, const u64 missing[NR_PAGES / 64])
+{
+	u64 stale[NR_PAGES / 64] = {0}, page[512];
+	struct err err;
+
+	memcpy(stale, missing, sizeof(stale) / 2);
+	if (remote_prepare(src.remote, g->mem, &err))
+		fail_msg("%s", err.text);
+	remote_forget(src.remote, g->mem, stale);
+	for (u32 no = 0; no < NR_PAGES; no++) {
+		bool old = no < NR_PAGES / 2 && is_to_come(no) && no % 5 == 0;
+
+		assert_int_equal(pageset_has(stale, no), old);
+		if (old)
+			assert_int_equal(g->mem->pages.page[no].state, PAGE_ABSENT);
+	}
+	contents_of(page, 10, 1000);
+	assert_int_equal(mem_put_page(g->mem, 10, page), 0);
+}
+
 /* The source, and the guest at the moment when it is about to run here. */
 static void moved_open(struct guest *g, struct mem_config cfg)
 {
@@ -243,6 +269,8 @@ static void moved_open(struct guest *g, struct mem_config cfg)
 		missing[no / 64] |= (u64)1 << no % 64;
 		src.nr_missing++;
 	}
+	if (src.forgets)
+		forget_early(g, missing);
 	if (remote_begin(src.remote, g->mem, missing, &err))
 		fail_msg("%s", err.text);
 	assert_int_equal(remote_nr_missing(src.remote), src.nr_missing);
@@ -332,6 +360,16 @@ static void test_moves(void **state)
 	(void)state;
 	for (int i = 0; i < 4; i++)
 		move(unlimited(), i % 2);
+}
+
+static void test_moves_forgotten_early(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		source_create();
+		src.forgets = true;
+		move(i / 2 ? limited() : unlimited(), i % 2);
+	}
 }
 
 static void test_moves_with_limit(void **state)
@@ -816,6 +854,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_moves, setup),
+		cmocka_unit_test_setup(test_moves_forgotten_early, setup),
 		cmocka_unit_test_setup(test_moves_with_limit, setup),
 		cmocka_unit_test_setup(test_asked_only, setup),
 		cmocka_unit_test_setup(test_pushed_only, setup),

@@ -155,6 +155,7 @@ static void what_is_out_of_turn_is_refused(void **state)
 		{MIGRATE_READY, NULL, 0, "message 4 came out of turn"},
 		{MIGRATE_MISSING, "\0\0\0\0\1\0\0\0", 8, "message 7 came out of turn"},
 		{MIGRATE_PREPARE, NULL, 0, "message 16 came out of turn"},
+		{MIGRATE_STALE, "\0\0\0\0\1\0\0\0", 8, "message 18 came out of turn"},
 		{MIGRATE_LOADED, NULL, 0, "message 9 came out of turn"},
 		{MIGRATE_GO, NULL, 0, "message 10 came out of turn"},
 		{MIGRATE_RUNNING, NULL, 0, "message 11 came out of turn"},

@@ -72,7 +72,7 @@ static void greetings_arrive(void **state)
 	assert_memory_equal(hello.magic, "quiremig", 8);
 	assert_memory_equal(hello.session, session, 16);
 	assert_int_equal(hello.version, 1);
-	assert_int_equal(hello.features, MIGRATE_F_POSTCOPY | MIGRATE_F_HANDOVER);
+	assert_int_equal(hello.features, MIGRATE_FEATURES);
 	assert_int_equal(hello.role, MIGRATE_STREAM);
 	assert_int_equal(hello.index, 7);
 	assert_in_range(hello.wall_ns, before, wall_ns());
@@ -234,7 +234,7 @@ static void expect_back(struct pair *p, const u64 *bits, u32 words)
 
 	memset(back, 0, (words + 2) * sizeof(u64));
 	back[0] = back[words + 1] = 0x5a5a5a5a5a5a5a5a;
-	assert_int_equal(migrate_send_bitmap(p->a, bits, words, NULL), 0);
+	assert_int_equal(migrate_send_bitmap(p->a, MIGRATE_MISSING, bits, words, NULL), 0);
 	while (!last) {
 		assert_int_equal(migrate_expect(p->b, MIGRATE_MISSING, QUICK, &msg, NULL), 0);
 		assert_int_equal(migrate_unpack_bitmap(&msg, back + 1, words, &last, NULL), 0);
