@@ -2,10 +2,11 @@
 /* The table of devices and the dispatch of port accesses to them; the contract is in devices.h. */
 #include "vmm/devices/devices.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "vmm/devices/impl.h"
 
 static const struct device_ops *const table[] = {
 	&dev_serial, &dev_rtc, &dev_reset, &dev_pm, &dev_exit,
@@ -49,14 +50,6 @@ void devices_destroy(struct devices *devs)
 		free(devs->dev[i]);
 	pthread_mutex_destroy(&devs->lock);
 	free(devs);
-}
-
-void device_irq(struct device *dev, u32 gsi, bool level)
-{
-	if (dev->line == (level ? LINE_HIGH : LINE_LOW))
-		return;
-	dev->line = level ? LINE_HIGH : LINE_LOW;
-	dev->host->irq(dev->host->opaque, gsi, level);
 }
 
 static bool owns(const struct device_ops *ops, u16 port, u8 size)
@@ -174,15 +167,4 @@ struct device *devices_get(struct devices *devs, unsigned int i)
 {
 	ASSERT(i < NR_DEVICES);
 	return devs->dev[i];
-}
-
-int device_load(struct device *dev, u16 version, const void *state, size_t size)
-{
-	const struct device_ops *ops = dev->ops;
-
-	if (version > ops->version)
-		return -EOPNOTSUPP;
-	if (version == ops->version)
-		return size && size == ops->state_size ? ops->load(dev, state) : -EINVAL;
-	return ops->load_old ? ops->load_old(dev, version, state, size) : -EINVAL;
 }

@@ -3,7 +3,7 @@
  * The debug-exit port 0xf4: a guest that writes v there ends its VMM with exit status v. Tests and
  * the workload guests report through it. (QEMU's isa-debug-exit at the same port gives 2v + 1.)
  */
-#include "vmm/devices/devices.h"
+#include "vmm/devices/impl.h"
 #include "vmm/devices/ports.h"
 
 static u32 exit_in(struct device *dev, u16 port, u8 size)

@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/devices/devices.h"
+#include "vmm/devices/impl.h"
 #include "vmm/devices/ports.h"
 
 #define PORT_STATUS  ACPI_PM1_EVT_PORT

@@ -4,7 +4,7 @@
  * 0xfe to port 0x64) and the chip set's reset control register (0xcf9, which the FADT names). There
  * is no keyboard: the controller's status says that nothing is there and that it takes commands.
  */
-#include "vmm/devices/devices.h"
+#include "vmm/devices/impl.h"
 #include "vmm/devices/ports.h"
 
 #define KBD_RESET	  0xfe

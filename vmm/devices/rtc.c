@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "vmm/devices/devices.h"
+#include "vmm/devices/impl.h"
 #include "vmm/devices/ports.h"
 
 #define PORT_INDEX RTC_PORT

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/devices/devices.h"
+#include "vmm/devices/impl.h"
 #include "vmm/devices/ports.h"
 
 /* Registers, by offset from SERIAL_PORT. */
