@@ -76,4 +76,11 @@ bool state_next(const void *data, u32 size, u32 *at, struct state_section *secti
 /* The one section with this tag and instance; false when there is none. */
 bool state_find(const void *data, u32 size, u32 tag, u32 instance, struct state_section *section);
 
+/*
+ * Likewise, where it must be there, of the version that is known and of @want bytes (0: of any
+ * number): else -EBADMSG or -EOPNOTSUPP.
+ */
+int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
+	       struct state_section *section, struct err *err);
+
 #endif

@@ -52,8 +52,4 @@ int state_save_devices(struct vm *vm, struct state_buf *buf, struct err *err);
 int state_load_devices(struct vm *vm, const void *data, u32 size, struct err *err);
 int state_check_devices(const void *data, u32 size, struct err *err);
 
-/* A section that must be there, of the version that is known and of this size (0: of any). */
-int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
-	       struct state_section *section, struct err *err);
-
 #endif

@@ -14,31 +14,6 @@
 #include "vmm/pv/state.h"
 #include "vmm/state/impl.h"
 
-int state_need(const void *data, u32 size, u32 tag, u32 instance, u32 want,
-	       struct state_section *section, struct err *err)
-{
-	const char t[5] = {(char)tag, (char)(tag >> 8), (char)(tag >> 16), (char)(tag >> 24)};
-
-	if (!state_find(data, size, tag, instance, section))
-		return err_set(err, -EBADMSG,
-			       "state: section %s %u is missing (the image is damaged)", t,
-			       instance);
-	if (!section->version)
-		return err_set(err, -EBADMSG,
-			       "state: section %s %u has no version (the image is damaged)", t,
-			       instance);
-	if (section->version != 1)
-		return err_set(err, -EOPNOTSUPP,
-			       "state: version %u of section %s is not known here (update quire)",
-			       section->version, t);
-	if (want && section->size != want)
-		return err_set(
-			err, -EBADMSG,
-			"state: section %s %u has %u bytes instead of %u (the image is damaged)", t,
-			instance, section->size, want);
-	return 0;
-}
-
 /* ---- Saving ---- */
 
 static int save_machine(struct vm *vm, struct state_buf *buf)
