@@ -150,6 +150,16 @@ wait_for_line() # FILE PATTERN [PID]
 	fi
 }
 
+# Run a command that must not hang.
+timely() # COMMAND...
+{
+	local status
+	timeout "$HUNG" "$@"
+	status=$?
+	[ $status != 124 ] || hung "at work: $*"
+	return $status
+}
+
 # Wait for the end of a process of ours, and return its status. One that hangs is killed.
 wait_for_exit() # PID
 {

@@ -11,8 +11,8 @@
  * at most so much, as drawn, so that connections overtake each other; all
  * connections cut after so many bytes, once; nothing more passed on after so many; the lowest bit
  * of the byte after so many flipped. SIGUSR1 cuts all present connections, SIGUSR2 stalls both ways
- * or goes on, SIGTERM ends. "ready" is printed when LISTEN listens, and the count of bytes at the
- * end.
+ * or goes on, SIGTERM ends. "ready" is printed when LISTEN listens, "stalled" when so many bytes
+ * are through, and the count of bytes at the end.
  *
  * One thread, and a poll() that waits a millisecond while bytes are held: what is passed on is in
  * order and whole, and the proxy alone decides what is lost.
@@ -276,6 +276,10 @@ static void account(struct pipe_end *way, size_t n)
 	if (!way->forward)
 		return;
 	proxy.went += n;
+	if (proxy.went == proxy.stall_after) {
+		printf("stalled\n");
+		fflush(stdout);
+	}
 	if (proxy.rate)
 		proxy.allowance -= n;
 }
