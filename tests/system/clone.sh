@@ -9,7 +9,7 @@
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/lib.sh
 
-CLONES=${CLONES:-50}
+CLONES=${CLONES:-25}
 
 if ! { : <>/dev/kvm; } 2>/dev/null; then
 	skip "clones" "/dev/kvm cannot be opened"
@@ -19,11 +19,13 @@ fi
 
 end_guests_at_exit
 
-# A checkpoint of a guest in the middle of its work, which it would verify at its end.
+# A checkpoint of a guest in the middle of its work, which it verifies when it is told to stop.
 image() # DIR MEMORY CPUS APPEND
 {
-	"$QUIRE" run --kernel "$MICRO" --memory "$2" --cpus "$3" --append "$4" --name source \
-		--detach && sleep 0.5 && "$QUIRE" checkpoint source "$1" && "$QUIRE" quit source
+	start_guest source "$4 status=20 stop=1" --memory "$2" --cpus "$3" &&
+		wait_for_line "$WORK/source.out" '^micro: status .* reads [1-9]' "${process[source]}" &&
+		"$QUIRE" checkpoint source "$1" && "$QUIRE" quit source
+	gone source
 }
 
 nothing_left()
@@ -48,22 +50,49 @@ state_is() # NAME STATE
 
 WORKING=$WORK/working ENDLESS=$WORK/endless
 check "a checkpoint of a guest at work" \
-	image "$WORKING" 64M 1 "job=access pattern=zipf size=16M ops=4000000"
-check "and of one that never ends" image "$ENDLESS" 64M 2 "job=verify size=32M passes=0 cpus=2"
+	image "$WORKING" 64M 1 "job=access pattern=zipf size=16M"
+check "and of one that never ends" image "$ENDLESS" 64M 2 "job=verify size=32M cpus=2"
 
 # --- many that go on by themselves ---
-all_verify() # PATH COUNT
+# Clones in the background, each with its console at a socket. Sets $clones.
+working() # NAME COUNT
 {
-	local i
-	for ((i = 1; i <= $2; i++)); do
-		[ "$(tail -n 1 "$1-$i")" = "micro: pass" ] || return 1
+	"$QUIRE" clone "$WORKING" "$2" --name "$1" --serial "unix:$WORK/$1" >"$WORK/$1.out" 2>"$WORK/$1.err" &
+	clones=$!
+}
+
+# Have their consoles, as start() has that of a guest.
+hear() # NAME...
+{
+	local name keys
+	for name in "$@"; do
+		wait_while_it_lives $clones test -S "$WORK/$name"
+		mkfifo "$WORK/$name.in"
+		exec {keys}<>"$WORK/$name.in"
+		socat - "UNIX-CONNECT:$WORK/$name" <&"$keys"- >"$WORK/$name.out" 2>"$WORK/$name.socat" &
+		process[$name]=$!
+		exec {keys}>&-
 	done
 }
-check "eight clones end well" \
-	timeout 120 "$QUIRE" clone "$WORKING" 8 --name eight --serial "file:$WORK/eight"
-cp "$OUT" "$WORK/printed"
-check "their names were printed" diff "$WORK/printed" <(names eight 8)
-check "each has verified its pages" all_verify "$WORK/eight" 8
+
+# Each works for a while, and verifies its pages when it is told to stop.
+all_verify() # NAME...
+{
+	local name result=0
+	for name in "$@"; do
+		wait_while_it_lives "${process[$name]}" has_worked "$WORK/$name.out" 500
+		tell_stop "$name"
+		ends_well "$name" || result=1
+	done
+	return $result
+}
+mapfile -t all < <(names eight 8)
+working eight 8
+hear "${all[@]}"
+check "each of eight clones has verified its pages" all_verify "${all[@]}"
+wait_for_exit $clones
+check "they end well" [ $? = 0 ]
+check "their names were printed" diff "$WORK/eight.out" <(names eight 8)
 check "nothing is left of them" nothing_left
 
 # --- what is shared ---
@@ -139,16 +168,14 @@ check "nothing is left of them" nothing_left
 # --- back to the checkpoint ---
 resets_then_verify()
 {
-	local i pid
-	timeout 120 "$QUIRE" clone "$WORKING" 2 --name back --serial "file:$WORK/back" \
-		>/dev/null 2>"$WORK/back.err" &
-	pid=$!
-	wait_until test -S "$QUIRE_RUNTIME_DIR/back-2.qmp"
+	local i
+	working back 2
+	hear back-1 back-2
 	for ((i = 0; i < 5; i++)); do
 		sleep 0.1
 		"$QUIRE" reset back-1 || return 1
 	done
-	wait $pid && all_verify "$WORK/back" 2
+	all_verify back-1 back-2 && wait_for_exit $clones
 }
 check "a clone that is taken back five times verifies, and so does the other" resets_then_verify
 own() # NAME: bytes
@@ -198,9 +225,9 @@ ended_by() # SIGNAL STATUS
 	local pid
 	"$QUIRE" clone "$ENDLESS" 3 --name fore >"$WORK/fore.out" 2>"$WORK/fore.err" </dev/null &
 	pid=$!
-	wait_until eval '[ "$(wc -l <"$WORK/fore.out")" = 3 ]' || return 1
+	wait_while_it_lives $pid eval '[ "$(wc -l <"$WORK/fore.out")" = 3 ]' || return 1
 	kill -"$1" $pid
-	wait $pid
+	wait_for_exit $pid
 	[ $? = "$2" ]
 }
 check "a signal ends all" ended_by TERM 1
@@ -210,16 +237,13 @@ check "their parent is killed" ended_by KILL 137
 check "they end with it" wait_until nothing_left
 one_is_killed()
 {
-	local pid
-	timeout 120 "$QUIRE" clone "$WORKING" 3 --name part --serial "file:$WORK/part" \
-		>"$WORK/part.out" 2>"$WORK/part.err" &
-	pid=$!
-	wait_until eval '[ "$(wc -l <"$WORK/part.out")" = 3 ]' || return 1
+	working part 3
+	hear part-1 part-3
+	wait_while_it_lives $clones eval '[ "$(wc -l <"$WORK/part.out")" = 3 ]' || return 1
 	kill -9 "$(pid_of part-2)"
-	wait $pid
-	[ $? = 1 ] && grep -q '^quire: guest part-2: .* signal 9' "$WORK/part.err" &&
-		[ "$(tail -n 1 "$WORK/part-1")" = "micro: pass" ] &&
-		[ "$(tail -n 1 "$WORK/part-3")" = "micro: pass" ]
+	all_verify part-1 part-3 || return 1
+	wait_for_exit $clones
+	[ $? = 1 ] && grep -q '^quire: guest part-2: .* signal 9' "$WORK/part.err"
 }
 check "one is killed: the others verify, and the status says so" one_is_killed
 "$QUIRE" ps >/dev/null
@@ -251,6 +275,6 @@ all_answer()
 }
 check "are alive at once, and all answer" all_answer
 mapfile -t all < <(names many "$CLONES")
-check "and end" timeout 300 "$QUIRE" quit "${all[@]}"
+check "and end" timely "$QUIRE" quit "${all[@]}"
 check "nothing is left of them" nothing_left
 finish

@@ -304,11 +304,11 @@ away early late
 
 # --- called off, killed and refused, before the guest has moved ---
 
-# A migration that is slow enough to be met under way: its first round would take minutes.
-begin_slow()
+# A migration that is slow enough to be met under way: at 64 KiB/s its first round would take minutes.
+begin_slow() # [BANDWIDTH]
 {
 	receiver b "$unix"
-	begin a "$unix" --copy --bandwidth 64K
+	begin a "$unix" --copy --bandwidth "${1:-64K}"
 	reaches a active
 }
 
@@ -340,7 +340,7 @@ lives_on "called off"
 expect "called off once more" 0 '' "$QUIRE" qmp a migrate_cancel
 check "that is how it ended" [ "$(status_of a)" = cancelled ]
 
-begin_slow
+begin_slow 1M # the source must send to see that nobody is there
 killed b
 wait_for_exit $client
 check "the destination is killed: the client ends with an error" [ $? = 1 ]
