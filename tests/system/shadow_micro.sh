@@ -15,7 +15,7 @@ row() # NAME MEMORY CPUS APPEND VALUE PATTERN OPTION...
 	local name=$1 memory=$2 cpus=$3 append=$4 want=$5 pattern=$6 value last='^micro: pass$'
 	shift 6
 	[ "$want" = $PASS ] || last='^micro: FAIL '
-	timeout 40 "$QUIRE" run --mmu shadow --kernel "$MICRO" --memory "$memory" --cpus "$cpus" \
+	timely "$QUIRE" run --mmu shadow --kernel "$MICRO" --memory "$memory" --cpus "$cpus" \
 		--append "$append" "$@" >"$OUT" 2>"$ERR" </dev/null
 	value=$?
 	if [ $value != "$want" ]; then
