@@ -16,6 +16,7 @@ scripts()
 check "layers" tools/checks/layers
 check "sizes" tools/checks/sizes
 check "format" tools/checks/format
+check "picture of a page" tools/page-picture --check
 mapfile -t found < <(scripts)
 check "shellcheck of ${#found[@]} scripts" shellcheck -x -e SC2016 "${found[@]}"
 check "clang builds without warnings" make VARIANT=clang CC=clang WERROR=1 CFLAGS=-O1 all
