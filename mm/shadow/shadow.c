@@ -73,9 +73,9 @@ int shadow_create(struct shadow **out, const struct shadow_config *cfg)
 	s->cfg = *cfg;
 	s->arena = cfg->arena;
 	s->mode = (struct ptwalk_mode){
-		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
-		.cr4 = PTWALK_CR4_PAE,
-		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.cr0 = CR0_PG | CR0_WP,
+		.cr4 = CR4_PAE,
+		.efer = EFER_LMA | EFER_NXE,
 		.maxphyaddr = cfg->maxphyaddr,
 		.gib_pages = true,
 	};

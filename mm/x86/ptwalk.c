@@ -37,11 +37,11 @@ static u64 bits(u32 low, u32 high)
 
 enum ptwalk_paging ptwalk_paging(const struct ptwalk_mode *mode)
 {
-	if (!(mode->cr0 & PTWALK_CR0_PG))
+	if (!(mode->cr0 & CR0_PG))
 		return PTWALK_OFF;
-	if (mode->efer & PTWALK_EFER_LMA)
-		return mode->cr4 & PTWALK_CR4_LA57 ? PTWALK_5_LEVEL : PTWALK_4_LEVEL;
-	return mode->cr4 & PTWALK_CR4_PAE ? PTWALK_PAE : PTWALK_32_BIT;
+	if (mode->efer & EFER_LMA)
+		return mode->cr4 & CR4_LA57 ? PTWALK_5_LEVEL : PTWALK_4_LEVEL;
+	return mode->cr4 & CR4_PAE ? PTWALK_PAE : PTWALK_32_BIT;
 }
 
 static bool is_long(const struct walk *w)
@@ -68,7 +68,7 @@ static bool is_leaf(const struct walk *w, u32 level, u64 entry)
 	if (!(entry & PTWALK_LARGE))
 		return false;
 	if (level == 2)
-		return w->paging != PTWALK_32_BIT || (w->mode->cr4 & PTWALK_CR4_PSE);
+		return w->paging != PTWALK_32_BIT || (w->mode->cr4 & CR4_PSE);
 	return level == 3 && is_long(w) && w->mode->gib_pages;
 }
 
@@ -95,7 +95,7 @@ static u64 reserved(const struct walk *w, u32 level, u64 entry)
 	if (is_bare(w, level)) /* registers were checked when they were loaded */
 		return w->mode->pdptes ? 0 : bits(1, 2) | bits(5, 8) | bits(maxphyaddr, 63);
 	mask = bits(maxphyaddr, is_long(w) ? 51 : 62);
-	if (!(w->mode->efer & PTWALK_EFER_NXE))
+	if (!(w->mode->efer & EFER_NXE))
 		mask |= PTWALK_NX;
 	if (leaf && level > 1) /* bit 12 is a large page's PAT */
 		mask |= bits(13, level_shift(w, level) - 1);
@@ -126,14 +126,14 @@ static bool read_entry(struct walk *w, u32 level, u64 table, u64 *entry)
 static u32 access_error(const struct walk *w)
 {
 	const struct ptwalk_mode *m = w->mode;
-	bool nx = (m->cr4 & PTWALK_CR4_PAE) && (m->efer & PTWALK_EFER_NXE);
+	bool nx = (m->cr4 & CR4_PAE) && (m->efer & EFER_NXE);
 	u32 error = 0;
 
 	if (w->access->kind == PTWALK_WRITE)
 		error |= PTWALK_ERROR_WRITE;
 	if (w->access->by == PTWALK_BY_USER)
 		error |= PTWALK_ERROR_USER;
-	if (w->access->kind == PTWALK_FETCH && (nx || (m->cr4 & PTWALK_CR4_SMEP)))
+	if (w->access->kind == PTWALK_FETCH && (nx || (m->cr4 & CR4_SMEP)))
 		error |= PTWALK_ERROR_FETCH;
 	return error;
 }
@@ -193,14 +193,14 @@ static enum ptwalk_outcome descend(struct walk *w)
 /* CR0.WP off lets supervisors write where the tables or a key forbid it. */
 static bool ignores_protection(const struct walk *w)
 {
-	return w->access->by != PTWALK_BY_USER && !(w->mode->cr0 & PTWALK_CR0_WP);
+	return w->access->by != PTWALK_BY_USER && !(w->mode->cr0 & CR0_WP);
 }
 
 static bool key_allows(const struct walk *w)
 {
 	u32 rights = w->mode->pkru >> 2 * w->r->key;
 
-	if (!is_long(w) || !(w->mode->cr4 & PTWALK_CR4_PKE) || !w->r->user ||
+	if (!is_long(w) || !(w->mode->cr4 & CR4_PKE) || !w->r->user ||
 	    w->access->kind == PTWALK_FETCH)
 		return true;
 	if (rights & 1)
@@ -218,9 +218,9 @@ static bool side_allows(const struct walk *w)
 	if (!w->r->user)
 		return true;
 	if (w->access->kind == PTWALK_FETCH)
-		return !(m->cr4 & PTWALK_CR4_SMEP);
-	return !(m->cr4 & PTWALK_CR4_SMAP) ||
-	       (w->access->by == PTWALK_BY_SUPERVISOR && (m->rflags & PTWALK_RFLAGS_AC));
+		return !(m->cr4 & CR4_SMEP);
+	return !(m->cr4 & CR4_SMAP) ||
+	       (w->access->by == PTWALK_BY_SUPERVISOR && (m->rflags & RFLAGS_AC));
 }
 
 static enum ptwalk_outcome check_rights(struct walk *w)

@@ -14,19 +14,7 @@
 #define QUIRE_MM_X86_PTWALK_H
 
 #include "mm/base/addr.h"
-
-/* The registers' bits that decide. Others may be set, too. */
-#define PTWALK_CR0_WP	 ((u64)1 << 16)
-#define PTWALK_CR0_PG	 ((u64)1 << 31)
-#define PTWALK_CR4_PSE	 ((u64)1 << 4)
-#define PTWALK_CR4_PAE	 ((u64)1 << 5)
-#define PTWALK_CR4_LA57	 ((u64)1 << 12)
-#define PTWALK_CR4_SMEP	 ((u64)1 << 20)
-#define PTWALK_CR4_SMAP	 ((u64)1 << 21)
-#define PTWALK_CR4_PKE	 ((u64)1 << 22)
-#define PTWALK_EFER_LMA	 ((u64)1 << 10)
-#define PTWALK_EFER_NXE	 ((u64)1 << 11)
-#define PTWALK_RFLAGS_AC ((u64)1 << 18)
+#include "mm/x86/regs.h"
 
 /* The bits of an entry. Its own bit 7 means something else where there are no large pages. */
 #define PTWALK_PRESENT	((u64)1 << 0)
@@ -59,7 +47,10 @@ enum ptwalk_paging {
 	PTWALK_5_LEVEL, /* likewise */
 };
 
-/* What of a vCPU decides: its registers, and what its CPUID says. */
+/*
+ * What of a vCPU decides: its registers, of which other bits may be set, too, and what its CPUID
+ * says.
+ */
 struct ptwalk_mode {
 	u64 cr0;
 	u64 cr3;

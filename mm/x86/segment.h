@@ -24,17 +24,11 @@ enum segment_name {
 	SEGMENT_NR,
 };
 
-/* The bits of a descriptor's type, of code and data. */
-#define SEGMENT_TYPE_CODE	 (1u << 3)
-#define SEGMENT_TYPE_EXPAND_DOWN (1u << 2) /* of data; of code: conforming */
-#define SEGMENT_TYPE_WRITABLE	 (1u << 1) /* of data */
-#define SEGMENT_TYPE_READABLE	 (1u << 1) /* of code */
-
 /* What a segment register has of its descriptor. */
 struct segment {
 	u64 base;
-	u32 limit; /* of bytes, whatever the descriptor counts in */
-	u8 type;
+	u32 limit;   /* of bytes, whatever the descriptor counts in */
+	u8 type;     /* SEGMENT_TYPE_ */
 	bool usable; /* not the null selector's */
 	bool wide;   /* D/B: offsets of 32 bits; of expand-down data, up to 4 GiB */
 };

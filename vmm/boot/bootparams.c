@@ -2,6 +2,7 @@
 /* The long-mode way into Linux; see bootparams.h. */
 #include "vmm/boot/bootparams.h"
 
+#include "mm/x86/ptwalk.h"
 #include "vmm/devices/memmap.h"
 
 #define LOADER_UNDEFINED 0xff /* type_of_loader: one without a number of its own */
@@ -12,11 +13,8 @@
 #define GDT_CODE64 0x00af9a000000ffffull
 #define GDT_DATA   0x00cf92000000ffffull
 
-#define PTE_PRESENT 0x1u
-#define PTE_WRITE   0x2u
-#define PTE_LARGE   0x80u /* in a page directory: a 2 MiB page */
-#define TABLE_SIZE  512
-#define NR_DIRS	    4 /* of 1 GiB each */
+#define TABLE_SIZE 512
+#define NR_DIRS	   4 /* of 1 GiB each */
 
 struct tables {
 	u64 pml4[TABLE_SIZE];
@@ -65,12 +63,12 @@ static gpa_t write_tables(struct space *space)
 	struct tables *t = space_ptr_mut(space, gpa(at), sizeof(*t));
 
 	ASSERT(t);
-	t->pml4[0] = (at + offsetof(struct tables, pdpt)) | PTE_PRESENT | PTE_WRITE;
+	t->pml4[0] = (at + offsetof(struct tables, pdpt)) | PTWALK_PRESENT | PTWALK_WRITABLE;
 	for (u64 i = 0; i < NR_DIRS; i++)
-		t->pdpt[i] = (at + offsetof(struct tables, dirs) + i * PAGE_SIZE) | PTE_PRESENT |
-			     PTE_WRITE;
+		t->pdpt[i] = (at + offsetof(struct tables, dirs) + i * PAGE_SIZE) | PTWALK_PRESENT |
+			     PTWALK_WRITABLE;
 	for (u64 i = 0; i < ARRAY_SIZE(t->dirs); i++)
-		t->dirs[i] = i * 2 * MiB | PTE_PRESENT | PTE_WRITE | PTE_LARGE;
+		t->dirs[i] = i * 2 * MiB | PTWALK_PRESENT | PTWALK_WRITABLE | PTWALK_LARGE;
 	return gpa(at);
 }
 

@@ -10,9 +10,6 @@
 #include "vmm/vm/vcpu.h"
 #include "vmm/vm/vm.h"
 
-#define CR0_PE	  ((u64)1 << 0)
-#define RFLAGS_VM ((u64)1 << 17)
-
 /* ---- What of a vCPU decides ---- */
 
 struct registers {
@@ -119,8 +116,8 @@ static void read_segments(const struct kvm_regs *regs, const struct kvm_sregs *s
 	if (!(s->cr0 & CR0_PE) || regs->rflags & RFLAGS_VM)
 		r->segment_mode = SEGMENT_REAL;
 	else
-		r->segment_mode = s->efer & PTWALK_EFER_LMA && s->cs.l ? SEGMENT_64_BIT
-								       : SEGMENT_PROTECTED;
+		r->segment_mode = s->efer & EFER_LMA && s->cs.l ? SEGMENT_64_BIT
+								: SEGMENT_PROTECTED;
 }
 
 /* On shadow tables, what KVM has for registers is the monitor's. */
@@ -148,7 +145,7 @@ static int read_all(const struct vcpu *vcpu, struct registers *r)
 		.rflags = regs.rflags,
 	};
 	read_features(vcpu, mode);
-	if (mode->cr4 & PTWALK_CR4_PKE)
+	if (mode->cr4 & CR4_PKE)
 		mode->pkru = read_pkru(vcpu);
 	read_pdptes(vcpu, r);
 	read_segments(&regs, &s, r);

@@ -68,13 +68,13 @@ static void walk_vcpu(struct walker *w, const struct vcpu *vcpu)
 	struct kvm_sregs s;
 
 	if (kvm_ioctl(vcpu->fd, KVM_GET_REGS, &r) < 0 ||
-	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0 || !(s.efer & PTWALK_EFER_LMA))
+	    kvm_ioctl(vcpu->fd, KVM_GET_SREGS, &s) < 0 || !(s.efer & EFER_LMA))
 		return;
 	/* the widest of processors, and no SMAP: what is mapped is wanted, whatever guards it */
 	const struct ptwalk_mode mode = {
 		.cr0 = s.cr0,
 		.cr3 = s.cr3,
-		.cr4 = s.cr4 & PTWALK_CR4_LA57,
+		.cr4 = s.cr4 & CR4_LA57,
 		.efer = s.efer,
 		.maxphyaddr = 52,
 		.gib_pages = true,
@@ -90,9 +90,9 @@ static void walk_vcpu(struct walker *w, const struct vcpu *vcpu)
 static void walk_pv(struct walker *w, struct vcpu *vcpu)
 {
 	struct ptwalk_mode mode = {
-		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
-		.cr4 = PTWALK_CR4_PAE,
-		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.cr0 = CR0_PG | CR0_WP,
+		.cr4 = CR4_PAE,
+		.efer = EFER_LMA | EFER_NXE,
 		.maxphyaddr = 52,
 	};
 	struct pv_place place;

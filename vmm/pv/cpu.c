@@ -12,7 +12,6 @@
 #include "vmm/pv/impl.h"
 
 #define MASKS_EVENTS 4 /* in trap_info.flags */
-#define CR0_TS	     8u
 
 long pv_set_trap_table(struct pv_cpu *cpu, const u64 args[5])
 {
@@ -106,7 +105,7 @@ long pv_callback_op(struct pv_cpu *cpu, const u64 args[5])
 
 long pv_fpu_taskswitch(struct pv_cpu *cpu, const u64 args[5])
 {
-	cpu->cr0 = args[0] ? cpu->cr0 | CR0_TS : cpu->cr0 & ~(u64)CR0_TS;
+	cpu->cr0 = args[0] ? cpu->cr0 | CR0_TS : cpu->cr0 & ~CR0_TS;
 	cpu->load_cr0 = true;
 	return 0;
 }

@@ -11,22 +11,6 @@
 
 #include "vmm/pv/impl.h"
 
-#define MSR_APIC_BASE	   0x1bu
-#define MSR_MISC_ENABLE	   0x1a0u
-#define MSR_PAT		   0x277u
-#define MSR_EFER	   0xc0000080u
-#define MSR_STAR	   0xc0000081u
-#define MSR_LSTAR	   0xc0000082u
-#define MSR_CSTAR	   0xc0000083u
-#define MSR_SFMASK	   0xc0000084u
-#define MSR_FS_BASE	   0xc0000100u
-#define MSR_GS_BASE	   0xc0000101u
-#define MSR_KERNEL_GS_BASE 0xc0000102u
-
-#define PAT_RESET   0x0007040600070406u
-#define EFER_VALUE  0xd01u /* NX, LMA, LME, SCE */
-#define CR4_OSXSAVE ((u64)1 << 18)
-
 #define LEAF_XSAVE    0xdu
 #define XSAVE_ALIGNED 2u /* in ecx: where it is compacted, the component begins at 64 bytes */
 
@@ -84,9 +68,9 @@ static u64 read_msr(const struct pv_cpu *cpu, u32 index)
 	case MSR_APIC_BASE:
 		return 0xfee00800 | (cpu->id ? 0 : 0x100);
 	case MSR_EFER:
-		return EFER_VALUE;
+		return PV_EFER;
 	case MSR_PAT:
-		return PAT_RESET;
+		return PAT_AT_RESET;
 	case MSR_MISC_ENABLE:
 		return 1;
 	case MSR_FS_BASE:

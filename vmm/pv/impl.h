@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "mm/shadow/shadow.h"
+#include "mm/x86/regs.h"
 #include "vmm/pv/monitor.h"
 #include "vmm/pv/pv.h"
 #include "vmm/boot/xen.h"
@@ -25,8 +26,12 @@
 #define PV_INPUT_SIZE	64
 
 /* CR0 as the guest sees it, but for TS; and the bits of CR4 that it may set. */
-#define PV_CR0	       0x80050033u    /* PG AM WP NE ET MP PE */
-#define PV_CR4_ALLOWED ((u64)0x406b0) /* OSXSAVE, OSFXSR, OSXMMEXCPT, PGE, PSE, PAE */
+#define PV_CR0	       (CR0_PG | CR0_AM | CR0_WP | CR0_NE | CR0_ET | CR0_MP | CR0_PE)
+#define PV_CR4_ALLOWED (CR4_OSXSAVE | CR4_OSXMMEXCPT | CR4_OSFXSR | CR4_PGE | CR4_PAE | CR4_PSE)
+
+/* CR4, but for OSXSAVE, and EFER as they are from the first instruction on. */
+#define PV_CR4	(CR4_OSXMMEXCPT | CR4_OSFXSR | CR4_PAE)
+#define PV_EFER (EFER_NXE | EFER_LMA | EFER_LME | EFER_SCE)
 
 /* Selectors that the guest believes its kernel to have (FLAT_RING3_...), and those of processes. */
 #define PV_KERNEL_CS 0xe033

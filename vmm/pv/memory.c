@@ -104,10 +104,10 @@ void pv_shadow_guest(struct pv *pv, struct shadow_guest *guest)
 static void set_mode(const struct pv_cpu *cpu, enum shadow_view view, struct ptwalk_mode *mode)
 {
 	*mode = (struct ptwalk_mode){
-		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
+		.cr0 = CR0_PG | CR0_WP,
 		.cr3 = cpu->roots[view] << PAGE_SHIFT,
-		.cr4 = PTWALK_CR4_PAE,
-		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.cr4 = CR4_PAE,
+		.efer = EFER_LMA | EFER_NXE,
 		.maxphyaddr = PV_MAXPHYADDR,
 	};
 }

@@ -21,24 +21,11 @@
 #include "mm/base/clock.h"
 #include "vmm/kvm/host.h"
 #include "vmm/boot/pv_build.h"
+#include "vmm/kvm/segment.h"
 #include "vmm/pv/impl.h"
 
-#define RFLAGS_FIXED ((u64)2)
-#define RFLAGS_IF    ((u64)1 << 9)
-/* What a guest may have: the flags of arithmetic, TF, DF, OF, RF, AC, ID. */
-#define RFLAGS_GUEST ((u64)0x250dd5)
-
-#define CR0_TS	    8u
-#define CR4_VALUE   0x620u /* OSXMMEXCPT OSFXSR PAE */
-#define CR4_OSXSAVE ((u64)1 << 18)
-#define EFER_VALUE  0xd01u /* NXE LMA LME SCE */
-
-#define MSR_STAR    0xc0000081u
-#define MSR_LSTAR   0xc0000082u
-#define MSR_CSTAR   0xc0000083u
-#define MSR_SFMASK  0xc0000084u
-#define MSR_FS_BASE 0xc0000100u
-#define MSR_GS_BASE 0xc0000101u
+/* What a guest may have. */
+#define RFLAGS_GUEST (RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_RF | RFLAGS_AC | RFLAGS_ID)
 
 /* Tables for the arena: a 32nd of guest memory, and not too few. */
 #define ARENA_SHARE 32
@@ -143,33 +130,20 @@ void pv_destroy(struct pv *pv)
 
 /* What KVM's vCPU is, once and for all: in the monitor, about to leave it. */
 
-static struct kvm_segment flat(u16 selector, u8 type, u8 dpl, bool code64)
-{
-	return (struct kvm_segment){.limit = 0xffffffff,
-				    .selector = selector,
-				    .type = type,
-				    .present = 1,
-				    .dpl = dpl,
-				    .db = !code64,
-				    .s = 1,
-				    .l = code64,
-				    .g = 1};
-}
-
 /* Of a data segment, as a process has loaded it: null or one that is flat. The base comes later. */
 static struct kvm_segment loaded(u16 selector)
 {
 	if (!(selector & ~3))
 		return (struct kvm_segment){.selector = selector, .unusable = 1};
 	if (selector == MONITOR_USER)
-		return flat(selector, 0x3, 3, false);
-	return flat(selector, 0xb, 3, selector == MONITOR_CODE64);
+		return flat_segment(selector, 3, FLAT_DATA);
+	return flat_segment(selector, 3, selector == MONITOR_CODE64 ? FLAT_CODE64 : FLAT_CODE32);
 }
 
 static void set_segments(const struct pv_cpu *cpu, struct kvm_sregs *s)
 {
-	s->cs = flat(MONITOR_CODE, 0xb, 0, true);
-	s->ss = flat(MONITOR_DATA, 0x3, 0, false);
+	s->cs = flat_segment(MONITOR_CODE, 0, FLAT_CODE64);
+	s->ss = flat_segment(MONITOR_DATA, 0, FLAT_DATA);
 	s->ds = loaded(cpu->ds);
 	s->es = loaded(cpu->es);
 	s->fs = loaded(cpu->fs);
@@ -200,23 +174,23 @@ static int set_sregs(struct pv_cpu *cpu)
 	if (ret < 0)
 		return ret;
 	set_segments(cpu, &s);
-	s.tr = (struct kvm_segment){.base = monitor_task(&vcpu->vm->pv->monitor, cpu->id),
-				    .limit = 0x67,
-				    .selector = (u16)(MONITOR_TASK + 16 * cpu->id),
-				    .type = 0xb,
-				    .present = 1};
+	s.tr = task_segment((u16)(MONITOR_TASK + 16 * cpu->id),
+			    monitor_task(&vcpu->vm->pv->monitor, cpu->id));
 	s.gdt = (struct kvm_dtable){.base = monitor_gdt(), .limit = PAGE_SIZE - 1};
 	s.idt = (struct kvm_dtable){.base = monitor_idt(), .limit = PAGE_SIZE - 1};
 	s.cr0 = PV_CR0;
 	s.cr3 = cpu->cr3[SHADOW_KERNEL];
-	s.cr4 = CR4_VALUE;
+	s.cr4 = PV_CR4;
 	/* PVM leaves the processor's own as it is, and KVM there knows of none */
 	if (pv_has_xsave(vcpu) && vcpu->vm->kind != KVM_PVM)
 		s.cr4 |= CR4_OSXSAVE;
-	s.efer = EFER_VALUE;
+	s.efer = PV_EFER;
 	memset(s.interrupt_bitmap, 0, sizeof(s.interrupt_bitmap));
 	return kvm_ioctl(vcpu->fd, KVM_SET_SREGS, &s);
 }
+
+/* What SYSCALL clears: the guest finds all of it in r11. */
+#define SYSCALL_CLEARS (RFLAGS_TF | RFLAGS_IF | RFLAGS_DF | RFLAGS_IOPL | RFLAGS_NT | RFLAGS_AC)
 
 static int set_msrs(struct pv_cpu *cpu)
 {
@@ -231,8 +205,7 @@ static int set_msrs(struct pv_cpu *cpu)
 						  .data = monitor_syscall_entry()};
 	msrs->entries[2] = (struct kvm_msr_entry){.index = MSR_CSTAR,
 						  .data = monitor_syscall_entry()};
-	/* all but IF may go: r11 has them */
-	msrs->entries[3] = (struct kvm_msr_entry){.index = MSR_SFMASK, .data = 0x47700};
+	msrs->entries[3] = (struct kvm_msr_entry){.index = MSR_SFMASK, .data = SYSCALL_CLEARS};
 	return kvm_ioctl(cpu->vcpu->fd, KVM_SET_MSRS, msrs) == 4 ? 0 : -EINVAL;
 }
 
@@ -255,7 +228,7 @@ static void init_cpu(struct pv_cpu *cpu, struct vcpu *vcpu)
 	cpu->id = vcpu->id;
 	cpu->vcpu = vcpu;
 	cpu->cr0 = PV_CR0;
-	cpu->cr4 = CR4_VALUE | (pv_has_xsave(vcpu) ? CR4_OSXSAVE : 0);
+	cpu->cr4 = PV_CR4 | (pv_has_xsave(vcpu) ? CR4_OSXSAVE : 0);
 	cpu->xcr0 = 1;
 	cpu->cs = PV_KERNEL_CS;
 	cpu->ss = PV_KERNEL_SS;

@@ -26,8 +26,6 @@ _Static_assert(PV_PORT_FREE == 0 && PV_PORT_UNBOUND == 1 && PV_PORT_CONSOLE == 2
 _Static_assert(PV_STATE_NO_FRAME == SHADOW_NO_ROOT && SHADOW_KERNEL == 0 && SHADOW_USER == 1,
 	       "the format");
 
-#define CR0_TS ((u64)8)
-
 /* ---- Saving ---- */
 
 void pv_save(struct vm *vm, struct pv_state *s)

@@ -73,7 +73,7 @@ static bool good_registers(const struct pv_state_cpu *s)
 {
 	return PV_CANONICAL(s->kernel_sp) && PV_CANONICAL(s->fs_base) &&
 	       PV_CANONICAL(s->gs_kernel) && PV_CANONICAL(s->gs_user) && s->xcr0 & 1 &&
-	       !(s->cr4 & ~(u64)PV_CR4_ALLOWED);
+	       !(s->cr4 & ~PV_CR4_ALLOWED);
 }
 
 static bool good_selector(u16 s)

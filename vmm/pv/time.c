@@ -12,7 +12,6 @@
 #include "mm/base/clock.h"
 #include "vmm/pv/impl.h"
 
-#define MSR_TSC	   0x10u
 #define NS_PER_S   ((u64)1000000000)
 #define MEASURE_NS ((u64)20000000)
 #define TSC_STABLE 1 /* XEN_PVCLOCK_TSC_STABLE_BIT: all processors may be compared */

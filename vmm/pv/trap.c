@@ -15,12 +15,6 @@
 #include "mm/base/clock.h"
 #include "vmm/pv/impl.h"
 
-#define RFLAGS_TF ((u64)1 << 8)
-#define RFLAGS_IF ((u64)1 << 9)
-#define RFLAGS_NT ((u64)1 << 14)
-#define RFLAGS_RF ((u64)1 << 16)
-#define RFLAGS_VM ((u64)1 << 17)
-
 #define DR6_STEP ((u64)1 << 14)
 
 #define CS_RPL 3u

@@ -19,13 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/x86/regs.h"
 #include "vmm/kvm/cpuid.h"
 #include "vmm/state/impl.h"
 
-#define MSR_TSC		 0x10u
-#define MSR_TSC_DEADLINE 0x6e0u
-#define MAX_MSRS	 1024u
-#define MSRS_AT_ONCE	 128u /* KVM takes fewer than 256 */
+#define MAX_MSRS     1024u
+#define MSRS_AT_ONCE 128u /* KVM takes fewer than 256 */
 
 /* Structures that are read and written by one ioctl each; its number has their size. */
 static const struct part {

@@ -297,10 +297,10 @@ enum ptwalk_outcome world_walk(const struct world *w, enum shadow_view view, u64
 			       enum ptwalk_kind kind, struct ptwalk_result *r)
 {
 	const struct ptwalk_mode mode = {
-		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
+		.cr0 = CR0_PG | CR0_WP,
 		.cr3 = root << PAGE_SHIFT,
-		.cr4 = PTWALK_CR4_PAE,
-		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.cr4 = CR4_PAE,
+		.efer = EFER_LMA | EFER_NXE,
 		.maxphyaddr = MAXPHYADDR,
 		.gib_pages = true,
 	};

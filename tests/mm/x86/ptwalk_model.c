@@ -38,10 +38,10 @@ void poke(u64 at, u32 size, u64 entry)
 
 void collect(const struct ptwalk_mode *m, u64 linear, struct collected *c)
 {
-	bool lma = on(m->efer, PTWALK_EFER_LMA), pae = on(m->cr4, PTWALK_CR4_PAE);
+	bool lma = on(m->efer, EFER_LMA), pae = on(m->cr4, CR4_PAE);
 	u64 base = m->cr3;
 
-	c->levels = lma ? (on(m->cr4, PTWALK_CR4_LA57) ? 5 : 4) : pae ? 3 : 2;
+	c->levels = lma ? (on(m->cr4, CR4_LA57) ? 5 : 4) : pae ? 3 : 2;
 	c->size = lma || pae ? 8 : 4;
 	base &= lma ? BIT(52) - 4096 : pae ? BIT(32) - 32 : BIT(32) - 4096;
 	if (!lma)
@@ -73,7 +73,7 @@ static u32 maps(const struct ptwalk_mode *m, const struct collected *c, u32 i)
 	if (!on(c->entry[i], BIT(7)))
 		return 0;
 	if (c->size == 4)
-		return on(m->cr4, PTWALK_CR4_PSE) ? 22 : 0;
+		return on(m->cr4, CR4_PSE) ? 22 : 0;
 	if (level == 2)
 		return 21;
 	return level == 3 && c->levels > 3 && m->gib_pages ? 30 : 0;
@@ -82,7 +82,7 @@ static u32 maps(const struct ptwalk_mode *m, const struct collected *c, u32 i)
 static bool has_reserved(const struct ptwalk_mode *m, const struct collected *c, u32 i)
 {
 	u32 level = c->levels - i, shift = maps(m, c, i);
-	bool nxe = on(m->efer, PTWALK_EFER_NXE);
+	bool nxe = on(m->efer, EFER_NXE);
 
 	for (u64 left = c->entry[i]; left; left &= left - 1) {
 		u32 b = (u32)__builtin_ctzll(left);
@@ -117,8 +117,8 @@ static bool has_reserved(const struct ptwalk_mode *m, const struct collected *c,
 static bool granted(const struct ptwalk_mode *m, const struct ptwalk_access *a,
 		    const struct expected *e)
 {
-	bool wp = on(m->cr0, PTWALK_CR0_WP), ac = on(m->rflags, PTWALK_RFLAGS_AC);
-	bool smap = on(m->cr4, PTWALK_CR4_SMAP), smep = on(m->cr4, PTWALK_CR4_SMEP);
+	bool wp = on(m->cr0, CR0_WP), ac = on(m->rflags, RFLAGS_AC);
+	bool smap = on(m->cr4, CR4_SMAP), smep = on(m->cr4, CR4_SMEP);
 
 	if (a->by == PTWALK_BY_USER) {
 		if (!e->u)
@@ -138,9 +138,9 @@ static bool key_denies(const struct ptwalk_mode *m, const struct ptwalk_access *
 		       const struct expected *e)
 {
 	bool ad = on(m->pkru, BIT(2 * e->key)), wd = on(m->pkru, BIT(2 * e->key + 1));
-	bool wp = on(m->cr0, PTWALK_CR0_WP);
+	bool wp = on(m->cr0, CR0_WP);
 
-	if (!on(m->efer, PTWALK_EFER_LMA) || !on(m->cr4, PTWALK_CR4_PKE))
+	if (!on(m->efer, EFER_LMA) || !on(m->cr4, CR4_PKE))
 		return false;
 	if (!e->u || a->kind == PTWALK_FETCH)
 		return false;
@@ -155,9 +155,9 @@ static u32 error_of(const struct ptwalk_mode *m, const struct ptwalk_access *a)
 		error |= 2;
 	if (a->by == PTWALK_BY_USER)
 		error |= 4;
-	if (a->kind == PTWALK_FETCH && on(m->cr4, PTWALK_CR4_SMEP))
+	if (a->kind == PTWALK_FETCH && on(m->cr4, CR4_SMEP))
 		error |= 16;
-	if (a->kind == PTWALK_FETCH && on(m->cr4, PTWALK_CR4_PAE) && on(m->efer, PTWALK_EFER_NXE))
+	if (a->kind == PTWALK_FETCH && on(m->cr4, CR4_PAE) && on(m->efer, EFER_NXE))
 		error |= 16;
 	return error;
 }

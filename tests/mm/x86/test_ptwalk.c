@@ -61,9 +61,8 @@ static void compare(const struct ptwalk_mode *m, const struct ptwalk_access *a, 
 	if (!same)
 		fail_msg("cr0 %lx cr4 %lx efer %lx ac %d pkru %x, kind %d by %d, entries %lx %lx "
 			 "%lx %lx: error %x, not %x",
-			 m->cr0, m->cr4, m->efer, on(m->rflags, PTWALK_RFLAGS_AC), m->pkru, a->kind,
-			 a->by, e.c.entry[0], e.c.entry[1], e.c.entry[2], e.c.entry[3], r.error,
-			 e.error);
+			 m->cr0, m->cr4, m->efer, on(m->rflags, RFLAGS_AC), m->pkru, a->kind, a->by,
+			 e.c.entry[0], e.c.entry[1], e.c.entry[2], e.c.entry[3], r.error, e.error);
 }
 
 static void compare_accesses(const struct ptwalk_mode *m, u64 linear)
@@ -79,17 +78,17 @@ static void compare_accesses(const struct ptwalk_mode *m, u64 linear)
 static void compare_modes(const struct ptwalk_mode *base)
 {
 	static const u32 pkrus[] = {0, 1 << 10, 2 << 10, ~(3u << 10)}; /* of key 5 */
-	bool lma = on(base->efer, PTWALK_EFER_LMA);
+	bool lma = on(base->efer, EFER_LMA);
 	struct ptwalk_mode m = *base;
 
 	for (u32 i = 0; i < 32; i++) {
-		m.cr0 = PTWALK_CR0_PG | (i & 1 ? PTWALK_CR0_WP : 0);
-		m.cr4 = base->cr4 | (i & 2 ? PTWALK_CR4_SMEP : 0) | (i & 4 ? PTWALK_CR4_SMAP : 0);
-		m.efer = base->efer | (i & 8 ? PTWALK_EFER_NXE : 0);
-		m.rflags = i & 16 ? PTWALK_RFLAGS_AC : 0;
+		m.cr0 = CR0_PG | (i & 1 ? CR0_WP : 0);
+		m.cr4 = base->cr4 | (i & 2 ? CR4_SMEP : 0) | (i & 4 ? CR4_SMAP : 0);
+		m.efer = base->efer | (i & 8 ? EFER_NXE : 0);
+		m.rflags = i & 16 ? RFLAGS_AC : 0;
 		m.pkru = ~0u; /* means nothing without PKE */
 		compare_accesses(&m, LINEAR);
-		m.cr4 |= PTWALK_CR4_PKE;
+		m.cr4 |= CR4_PKE;
 		for (u32 k = 0; k < (lma ? ARRAY_SIZE(pkrus) : 1); k++) {
 			m.pkru = lma ? pkrus[k] : ~0u;
 			compare_accesses(&m, LINEAR);
@@ -158,19 +157,16 @@ static const struct flags above_few = {{1, 2, 4, BIT(63), BIT(7), BIT(8)}, 6};
 static const struct flags above_pae = {{1, 2, 64, BIT(63), BIT(MAXPHYADDR)}, 5};
 static const struct flags above_32 = {{1, 2, 4, 32, 64}, 5};
 
-static const struct ptwalk_mode long_mode = {.cr0 = PTWALK_CR0_PG,
+static const struct ptwalk_mode long_mode = {.cr0 = CR0_PG,
 					     .cr3 = PAGE_SIZE,
-					     .cr4 = PTWALK_CR4_PAE,
-					     .efer = PTWALK_EFER_LMA,
+					     .cr4 = CR4_PAE,
+					     .efer = EFER_LMA,
 					     .maxphyaddr = MAXPHYADDR,
 					     .gib_pages = true};
 static const struct ptwalk_mode pae_mode = {
-	.cr0 = PTWALK_CR0_PG, .cr3 = PAGE_SIZE, .cr4 = PTWALK_CR4_PAE, .maxphyaddr = MAXPHYADDR};
-static const struct ptwalk_mode mode_32 = {.cr0 = PTWALK_CR0_PG,
-					   .cr3 = PAGE_SIZE,
-					   .cr4 = PTWALK_CR4_PSE,
-					   .maxphyaddr = MAXPHYADDR,
-					   .pse36 = true};
+	.cr0 = CR0_PG, .cr3 = PAGE_SIZE, .cr4 = CR4_PAE, .maxphyaddr = MAXPHYADDR};
+static const struct ptwalk_mode mode_32 = {
+	.cr0 = CR0_PG, .cr3 = PAGE_SIZE, .cr4 = CR4_PSE, .maxphyaddr = MAXPHYADDR, .pse36 = true};
 
 static void every_flag_in_4_levels(void **state)
 {
@@ -229,8 +225,8 @@ static void every_bit_of_every_entry(void **state)
 
 		m.maxphyaddr = widths[i / 8 % 5];
 		m.amd = m.gib_pages = m.pse36 = i / 4 % 2;
-		m.efer |= i / 4 % 2 ? PTWALK_EFER_NXE : 0;
-		m.cr4 |= i % 4 == 3 ? PTWALK_CR4_LA57 : 0;
+		m.efer |= i / 4 % 2 ? EFER_NXE : 0;
+		m.cr4 |= i % 4 == 3 ? CR4_LA57 : 0;
 		memset(ram, 0, RAM_SIZE);
 		for (u32 j = 0; j < PTWALK_MAX_LEVELS; j++) {
 			collect(&m, LINEAR, &c);
@@ -299,7 +295,7 @@ static void each_size_of_page(void **state)
 	struct ptwalk_result r;
 
 	(void)state;
-	l5.cr4 |= PTWALK_CR4_LA57;
+	l5.cr4 |= CR4_LA57;
 	for (u32 i = 0; i < ARRAY_SIZE(t); i++) {
 		map(t[i].m, t[i].linear, t[i].shift, t[i].leaf);
 		assert_int_equal(ptwalk(t[i].m, &memory, &reads, t[i].linear, &r), PTWALK_DONE);
@@ -313,7 +309,7 @@ static void each_size_of_page(void **state)
 
 static void without_paging(void **state)
 {
-	const struct ptwalk_mode m = {.cr3 = PAGE_SIZE, .cr4 = PTWALK_CR4_SMEP, .maxphyaddr = 46};
+	const struct ptwalk_mode m = {.cr3 = PAGE_SIZE, .cr4 = CR4_SMEP, .maxphyaddr = 46};
 	struct ptwalk_result r;
 
 	(void)state;
@@ -326,8 +322,8 @@ static void without_paging(void **state)
 /* Error codes by hand: one rule of the access rights each, and what comes of two at once. */
 static void error_codes(void **state)
 {
-	const u64 wp = PTWALK_CR0_WP, smep = PTWALK_CR4_SMEP, smap = PTWALK_CR4_SMAP;
-	const u64 pke = PTWALK_CR4_PKE, nxe = PTWALK_EFER_NXE, ac = PTWALK_RFLAGS_AC;
+	const u64 wp = CR0_WP, smep = CR4_SMEP, smap = CR4_SMAP;
+	const u64 pke = CR4_PKE, nxe = EFER_NXE, ac = RFLAGS_AC;
 	const u64 key_1 = BIT(59), nx = PTWALK_NX;
 	const int user = PTWALK_BY_USER, sup = PTWALK_BY_SUPERVISOR, imp = PTWALK_BY_IMPLICIT;
 	const struct {
@@ -395,7 +391,7 @@ static void canonical_addresses(void **state)
 		assert_int_equal(r.nr_steps, 0);
 		assert_int_equal(ptwalk(&m, &memory, &reads, ~half, &r), PTWALK_NOT_CANONICAL);
 		assert_int_equal(ptwalk(&m, &memory, &reads, ~(half - 1), &r), PTWALK_FAULT);
-		m.cr4 |= PTWALK_CR4_LA57;
+		m.cr4 |= CR4_LA57;
 	}
 }
 

@@ -20,6 +20,7 @@
 
 #include "tests/mm/x86/ptwalk_flat.h"
 #include "vmm/kvm/kvm.h"
+#include "vmm/kvm/segment.h"
 
 #define RAM_SIZE ((u64)(2 * MiB)) /* a large page at 0 is all of it */
 #define WORLDS	 48
@@ -47,12 +48,9 @@
 #define FIRST_SLOT 1
 #define NR_SLOTS   8
 
-#define HLT	 0xf4
-#define GP	 13
-#define PF	 14
-#define CR0_PE	 ((u64)1 << 0)
-#define CR0_ET	 ((u64)1 << 4)
-#define EFER_LME ((u64)1 << 8)
+#define HLT 0xf4
+#define GP  13
+#define PF  14
 
 struct machine {
 	int kvm, vm, vcpu;
@@ -227,31 +225,22 @@ static void draw_mode(struct machine *m)
 {
 	struct ptwalk_mode *mode = &m->mode;
 
-	mode->cr0 = CR0_PE | CR0_ET | PTWALK_CR0_PG | (one_in(3) ? 0 : PTWALK_CR0_WP);
+	mode->cr0 = CR0_PE | CR0_ET | CR0_PG | (one_in(3) ? 0 : CR0_WP);
 	mode->cr3 = ROOT;
-	mode->cr4 = PTWALK_CR4_PAE;
-	mode->cr4 |= m->smep && one_in(2) ? PTWALK_CR4_SMEP : 0;
-	mode->cr4 |= m->smap && one_in(2) ? PTWALK_CR4_SMAP : 0;
-	mode->cr4 |= m->keys && one_in(2) ? PTWALK_CR4_PKE : 0;
-	mode->efer = EFER_LME | PTWALK_EFER_LMA | (one_in(4) ? 0 : PTWALK_EFER_NXE);
+	mode->cr4 = CR4_PAE;
+	mode->cr4 |= m->smep && one_in(2) ? CR4_SMEP : 0;
+	mode->cr4 |= m->smap && one_in(2) ? CR4_SMAP : 0;
+	mode->cr4 |= m->keys && one_in(2) ? CR4_PKE : 0;
+	mode->efer = EFER_LME | EFER_LMA | (one_in(4) ? 0 : EFER_NXE);
 	mode->pkru = (u32)random() & 0x55555555u << (u32)random() % 2;
 }
 
 /* ---- One run ---- */
 
-static struct kvm_segment segment(u32 cpl, bool code)
+static struct kvm_segment segment(u8 cpl, enum flat_kind kind)
 {
-	return (struct kvm_segment){
-		.limit = 0xffffffff,
-		.selector = (u16)((code ? 0x08 : 0x10) + (cpl ? 0x10 : 0) + cpl),
-		.type = code ? 0xb : 0x3,
-		.present = 1,
-		.dpl = (u8)cpl,
-		.db = !code,
-		.s = 1,
-		.l = code,
-		.g = 1,
-	};
+	return flat_segment((u16)((kind == FLAT_DATA ? 0x10 : 0x08) + (cpl ? 0x10 : 0) + cpl), cpl,
+			    kind);
 }
 
 static void set_registers(struct machine *m, u32 cpl, u64 rip, u64 rdi)
@@ -271,10 +260,9 @@ static void set_registers(struct machine *m, u32 cpl, u64 rip, u64 rdi)
 	s.cr3 = m->mode.cr3;
 	s.cr4 = m->mode.cr4;
 	s.efer = m->mode.efer;
-	s.cs = segment(cpl, true);
-	s.ds = s.es = s.fs = s.gs = s.ss = segment(cpl, false);
-	s.tr = (struct kvm_segment){
-		.base = TSS, .limit = 0x67, .selector = 0x28, .type = 0xb, .present = 1};
+	s.cs = segment((u8)cpl, FLAT_CODE64);
+	s.ds = s.es = s.fs = s.gs = s.ss = segment((u8)cpl, FLAT_DATA);
+	s.tr = task_segment(0x28, TSS);
 	s.gdt = (struct kvm_dtable){.base = GDT, .limit = 5 * 8 - 1};
 	s.idt = (struct kvm_dtable){.base = IDT, .limit = 32 * 16 - 1};
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s), 0);
@@ -409,7 +397,7 @@ static void make_world(struct machine *m)
 	draw_mode(m);
 	set_memory(m, RAM_SIZE);
 	m->mode.rflags = 2;
-	if (m->mode.cr4 & PTWALK_CR4_PKE)
+	if (m->mode.cr4 & CR4_PKE)
 		assert_int_equal(run(m, 0, CODE_0 + KEYS, 0, &regs), CODE_0 + KEYS + 3);
 }
 
@@ -442,7 +430,7 @@ static void processor_agrees(void **state)
 				.by = one_in(3) ? PTWALK_BY_SUPERVISOR : PTWALK_BY_USER,
 			};
 
-			m.mode.rflags = 2 | (one_in(2) ? PTWALK_RFLAGS_AC : 0);
+			m.mode.rflags = 2 | (one_in(2) ? RFLAGS_AC : 0);
 			compare(&m, &access, draw_linear(&m, &access));
 		}
 	}

@@ -22,10 +22,6 @@
 #define ROUNDS	 12
 #define WALKS	 400
 
-#define CR0_PE	 ((u64)1 << 0)
-#define CR0_ET	 ((u64)1 << 4)
-#define EFER_LME ((u64)1 << 8)
-
 struct machine {
 	int kvm, vm, vcpu;
 	u8 *ram;
@@ -146,14 +142,14 @@ static bool set_registers(struct machine *m, enum ptwalk_paging paging, u64 *pdp
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_GET_REGS, &regs), 0);
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_GET_SREGS, &s), 0);
 	mode->pdptes = NULL;
-	mode->cr0 = CR0_PE | CR0_ET | PTWALK_CR0_PG | (one_in(2) ? PTWALK_CR0_WP : 0);
+	mode->cr0 = CR0_PE | CR0_ET | CR0_PG | (one_in(2) ? CR0_WP : 0);
 	mode->cr3 = (u64)random() % PAGES * PAGE_SIZE;
-	mode->cr4 = one_in(2) ? PTWALK_CR4_SMAP : 0;
-	mode->cr4 |= paging == PTWALK_32_BIT ? (one_in(4) ? 0 : PTWALK_CR4_PSE) : PTWALK_CR4_PAE;
-	mode->cr4 |= paging == PTWALK_5_LEVEL ? PTWALK_CR4_LA57 : 0;
-	mode->efer = paging >= PTWALK_4_LEVEL ? EFER_LME | PTWALK_EFER_LMA : 0;
-	mode->efer |= one_in(2) ? PTWALK_EFER_NXE : 0;
-	mode->rflags = 2 | (one_in(2) ? PTWALK_RFLAGS_AC : 0);
+	mode->cr4 = one_in(2) ? CR4_SMAP : 0;
+	mode->cr4 |= paging == PTWALK_32_BIT ? (one_in(4) ? 0 : CR4_PSE) : CR4_PAE;
+	mode->cr4 |= paging == PTWALK_5_LEVEL ? CR4_LA57 : 0;
+	mode->efer = paging >= PTWALK_4_LEVEL ? EFER_LME | EFER_LMA : 0;
+	mode->efer |= one_in(2) ? EFER_NXE : 0;
+	mode->rflags = 2 | (one_in(2) ? RFLAGS_AC : 0);
 	if (paging == PTWALK_PAE) {
 		/* loading them with reserved bits would fail: that is no matter of a walk */
 		for (u32 i = 0; i < 4; i++)
@@ -170,15 +166,15 @@ static bool set_registers(struct machine *m, enum ptwalk_paging paging, u64 *pdp
 	regs.rflags = mode->rflags;
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_SET_REGS, &regs), 0);
 	ret = kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s);
-	if (ret && s.cr4 & PTWALK_CR4_SMAP) { /* this processor has no SMAP */
-		s.cr4 = mode->cr4 &= ~PTWALK_CR4_SMAP;
+	if (ret && s.cr4 & CR4_SMAP) { /* this processor has no SMAP */
+		s.cr4 = mode->cr4 &= ~CR4_SMAP;
 		ret = kvm_ioctl(m->vcpu, KVM_SET_SREGS, &s);
 	}
 	if (ret && paging == PTWALK_5_LEVEL)
 		return false;
 	assert_int_equal(ret, 0);
 	assert_int_equal(kvm_ioctl(m->vcpu, KVM_GET_SREGS, &s), 0);
-	return s.cr0 & PTWALK_CR0_PG;
+	return s.cr0 & CR0_PG;
 }
 
 static u64 random_linear(enum ptwalk_paging paging)

@@ -15,10 +15,10 @@ static bool read_entry(void *opaque, gpa_t at, u32 size, u64 *entry)
 bool pv_walk(const struct pv_guest *g, u64 va, struct ptwalk_result *r)
 {
 	const struct ptwalk_mode mode = {
-		.cr0 = PTWALK_CR0_PG | PTWALK_CR0_WP,
+		.cr0 = CR0_PG | CR0_WP,
 		.cr3 = gfn_gpa(g->boot->root).v,
-		.cr4 = PTWALK_CR4_PAE,
-		.efer = PTWALK_EFER_LMA | PTWALK_EFER_NXE,
+		.cr4 = CR4_PAE,
+		.efer = EFER_LMA | EFER_NXE,
 		.maxphyaddr = 46,
 	};
 	const struct ptwalk_memory memory = {.opaque = (void *)g->space, .read = read_entry};

@@ -5,12 +5,8 @@
  */
 #include "tests/vmm/pv/bare_impl.h"
 
-#define MSR_FS_BASE 0xc0000100u
-#define MSR_GS_BASE 0xc0000101u
 /* Arithmetic, TF, IF, DF, OF, RF, AC, ID, and the bit that is always set. */
 #define RFLAGS_MAY 0x250fd7u
-#define RFLAGS_IF  0x200u
-#define CR0_TS	   8u
 
 struct line {
 	struct bare *b;
@@ -112,7 +108,7 @@ static bool run_instruction(struct line *l)
 		touch(l, true);
 	else if (!is_next(l, "\x0f\x22\xc0", 3))
 		return run_load(l);
-	else if ((l->r[0] & ~(u64)CR0_TS) != PV_CR0)
+	else if ((l->r[0] & ~CR0_TS) != PV_CR0)
 		bare_fail("CR0 %#lx", l->r[0]);
 	return true;
 }

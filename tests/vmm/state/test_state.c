@@ -13,13 +13,13 @@
 #include <time.h>
 
 #include "mm/base/clock.h"
+#include "mm/x86/regs.h"
 #include "tests/vmm/state/state_fixture.h"
 #include "tests/lib/vm_fixture.h"
 #include "vmm/vm/vcpu.h"
 #include "vmm/vm/vm.h"
 
-#define MEMORY	(32 * MiB)
-#define MSR_TSC 0x10u
+#define MEMORY (32 * MiB)
 
 /* Far more than it gets done before it is stopped, and less than it takes patience for. */
 #define JOB "job=verify size=8M passes=4000"
