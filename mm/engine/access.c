@@ -1,26 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The VMM's own accesses to guest memory while the guest runs (mem_read(), mem_write() and their
- * like in mem.h): pages are brought in as for a fault, and nothing that is written goes unnoticed,
- * neither by the evictor nor by a copy under way nor by who wants to know what has changed.
+ * like in access.h): pages are brought in as for a fault, and nothing that is written goes
+ * unnoticed, neither by the evictor nor by a copy under way nor by who wants to know what has
+ * changed. It owns the set of pages that were written.
+ *
+ * Any thread. Before the engine is in charge an access goes to the space directly; from then on a
+ * page is looked at and copied under the engine's lock, so it cannot go meanwhile.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mm/base/pageset.h"
+#include "mm/engine/access.h"
 #include "mm/engine/evict.h"
 #include "mm/engine/fill.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/snap_marks.h"
 
+enum access { ACCESS_READ, ACCESS_WRITE };
+
 /*
  * The page, in memory and not about to go, so that [at, at + len) of it can be copied under the
  * lock. NULL: it reads as zeros. Under lock, which may be let go of meanwhile.
  */
-static int hold(struct mem *m, page_no no, bool write, u8 **at)
+static int hold(struct mem *m, page_no no, enum access access, u8 **at)
 {
 	struct page *p = &m->pages.page[no];
+	bool write = access == ACCESS_WRITE;
 	int ret = 0;
 
 	while (!ret && (!page_in_memory(p) || (write && !snap_ready(m, 1)))) {
@@ -39,19 +47,19 @@ static int hold(struct mem *m, page_no no, bool write, u8 **at)
 		snap_before_change(m, no);
 		evict_call_off(m, no);
 	}
-	*at = page_in_memory(p) ? (u8 *)(uintptr_t)space_page(m->space, no) : NULL;
+	*at = page_in_memory(p) ? space_page(m->space, no) : NULL;
 	return 0;
 }
 
 /* The part of an access that lies in one page. Under lock. */
-static int access_page(struct mem *m, u64 file_at, u8 *data, u64 len, bool write)
+static int access_page(struct mem *m, u64 file_at, u8 *data, u64 len, enum access access)
 {
 	u8 *page;
-	int ret = hold(m, (page_no)(file_at >> PAGE_SHIFT), write, &page);
+	int ret = hold(m, (page_no)(file_at >> PAGE_SHIFT), access, &page);
 
 	if (ret)
 		return ret;
-	if (write)
+	if (access == ACCESS_WRITE)
 		memcpy(page + file_at % PAGE_SIZE, data, len);
 	else if (page)
 		memcpy(data, page + file_at % PAGE_SIZE, len);
@@ -60,7 +68,7 @@ static int access_page(struct mem *m, u64 file_at, u8 *data, u64 len, bool write
 	return 0;
 }
 
-static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, bool write)
+static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, enum access access)
 {
 	u64 page, at;
 	int ret = 0;
@@ -72,7 +80,7 @@ static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, bool write)
 	while (len && !ret) {
 		u64 some = MIN(len, PAGE_SIZE - at % PAGE_SIZE);
 
-		ret = access_page(m, at, data, some, write);
+		ret = access_page(m, at, data, some, access);
 		at += some;
 		data += some;
 		len -= some;
@@ -83,10 +91,10 @@ static int access_all(struct mem *m, gpa_t start, u8 *data, u64 len, bool write)
 
 int mem_read(struct mem *m, gpa_t start, void *data, u64 len)
 {
-	ASSERT(!m->cfg.origin || atomic_load(&m->armed)); /* or absent would mean zeros */
-	if (!atomic_load(&m->armed))
+	ASSERT(!m->cfg.origin || atomic_load(&m->in_charge)); /* or absent would mean zeros */
+	if (!atomic_load(&m->in_charge))
 		return space_read(m->space, start, data, len);
-	return access_all(m, start, data, len, false);
+	return access_all(m, start, data, len, ACCESS_READ);
 }
 
 /* For mem_take_written(): before the write, so that no harvest comes in between. */
@@ -123,11 +131,11 @@ int mem_take_written(struct mem *m, u64 *pages)
 
 int mem_write(struct mem *m, gpa_t start, const void *data, u64 len)
 {
-	ASSERT(!m->cfg.origin || atomic_load(&m->armed));
+	ASSERT(!m->cfg.origin || atomic_load(&m->in_charge));
 	note_written(m, start, len);
-	if (!atomic_load(&m->armed))
+	if (!atomic_load(&m->in_charge))
 		return space_write(m->space, start, data, len);
-	return access_all(m, start, (u8 *)(uintptr_t)data, len, true);
+	return access_all(m, start, (u8 *)(uintptr_t)data, len, ACCESS_WRITE);
 }
 
 int mem_cmpxchg(struct mem *m, gpa_t at, u64 *expected, u64 value)
@@ -139,14 +147,14 @@ int mem_cmpxchg(struct mem *m, gpa_t at, u64 *expected, u64 value)
 	if (at.v % sizeof(*word) || !space_page_of(m->space, at, sizeof(*word), &no))
 		return -EFAULT;
 	note_written(m, at, sizeof(*word));
-	if (!atomic_load(&m->armed)) {
-		page = (u8 *)(uintptr_t)space_page(m->space, no);
+	if (!atomic_load(&m->in_charge)) {
+		page = space_page(m->space, no);
 		word = (u64 *)(page + at.v % PAGE_SIZE);
 		return !__atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
 						    __ATOMIC_SEQ_CST);
 	}
 	pthread_mutex_lock(&m->lock);
-	ret = hold(m, (page_no)no, true, &page);
+	ret = hold(m, (page_no)no, ACCESS_WRITE, &page);
 	if (!ret) {
 		word = (u64 *)(page + at.v % PAGE_SIZE);
 		ret = !__atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,

@@ -22,6 +22,7 @@
 #include "mm/engine/age.h"
 #include "mm/engine/evict.h"
 #include "mm/engine/impl.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/trace.h"
 
 #define SCAN_BUDGET   0.01   /* share of guest time that the scan's soft faults may cost */
@@ -239,9 +240,9 @@ void age_step(struct mem *m, u64 period_ns)
 	pthread_mutex_lock(&m->lock);
 	trace_step(m);
 	hold_oldest(m);
-	if (!m->still)
+	if (!m->quiesced)
 		scan(m, period_ns);
-	if (!m->still && !m->trace)
+	if (!m->quiesced && !m->trace)
 		sample(m, period_ns);
 	pthread_mutex_unlock(&m->lock);
 }

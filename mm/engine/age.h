@@ -3,7 +3,7 @@
 #ifndef QUIRE_MM_ENGINE_AGE_H
 #define QUIRE_MM_ENGINE_AGE_H
 
-#include "mm/engine/mem.h"
+#include "mm/engine/stats.h"
 
 int age_init(struct mem *m);
 void age_fini(struct mem *m);

@@ -46,7 +46,7 @@ static int take_charge(struct mem *m, struct err *err)
 	m->peak = used_bytes(m);
 	ret = fault_start(m, err);
 	if (!ret)
-		atomic_store(&m->armed, true);
+		atomic_store(&m->in_charge, true);
 	return ret;
 }
 
@@ -56,7 +56,7 @@ int charge_take(struct mem *m, struct err *err)
 
 	pthread_mutex_lock(&m->evict_lock);
 	pthread_mutex_lock(&m->lock);
-	if (!atomic_load(&m->armed))
+	if (!atomic_load(&m->in_charge))
 		ret = take_charge(m, err);
 	pthread_mutex_unlock(&m->lock);
 	pthread_mutex_unlock(&m->evict_lock);

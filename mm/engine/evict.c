@@ -179,7 +179,7 @@ static u32 take_idle(struct mem *m, page_no *nos, u32 n, u32 cold_ticks)
 static void choose(struct mem *m, struct evict_batch *b, u32 n, u32 cold_ticks)
 {
 	b->n = 0;
-	if (m->still)
+	if (m->quiesced)
 		return;
 	if (m->choice.idle && !cold_ticks)
 		refill_idle(m, n);

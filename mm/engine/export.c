@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "mm/base/pageset.h"
+#include "mm/engine/copy.h"
 #include "mm/engine/impl.h"
 #include "mm/space/pager.h"
 
@@ -88,7 +89,7 @@ void export_copy_pages(struct mem *m, page_no no, u32 n, u8 *to)
 	u8 *at = (u8 *)space_guest_base(m->space) + ((u64)no << PAGE_SHIFT);
 
 	ASSERT(n <= EXPORT_AT_ONCE);
-	if (!atomic_load(&m->armed) && all_there(at, n)) {
+	if (!atomic_load(&m->in_charge) && all_there(at, n)) {
 		memcpy(to, at, (size_t)n << PAGE_SHIFT);
 		return;
 	}
@@ -205,8 +206,8 @@ int mem_present(struct mem *m, u64 *pages)
 	page_no no = 0;
 
 	pthread_mutex_lock(&m->lock);
-	ASSERT(!m->cfg.origin || atomic_load(&m->armed)); /* or absent would mean zeros */
-	if (!atomic_load(&m->armed)) {
+	ASSERT(!m->cfg.origin || atomic_load(&m->in_charge)); /* or absent would mean zeros */
+	if (!atomic_load(&m->in_charge)) {
 		present_in_space(m, pages);
 		no = UINT32_MAX;
 	}
@@ -226,7 +227,7 @@ u32 mem_elsewhere(struct mem *m, u64 *pages)
 	u32 n = 0;
 
 	pthread_mutex_lock(&m->lock);
-	if (atomic_load(&m->armed) && (m->pages.count[PAGE_STORED] || m->cfg.origin))
+	if (atomic_load(&m->in_charge) && (m->pages.count[PAGE_STORED] || m->cfg.origin))
 		for (page_no no = 0; no < m->pages.nr; no++) {
 			if (m->pages.page[no].state != PAGE_STORED && !in_origin(m, no))
 				continue;
@@ -242,12 +243,12 @@ u32 mem_elsewhere(struct mem *m, u64 *pages)
 
 static bool is_filling(const struct mem *m, page_no no)
 {
-	return atomic_load(&m->armed) && m->pages.page[no].state == PAGE_FILLING;
+	return atomic_load(&m->in_charge) && m->pages.page[no].state == PAGE_FILLING;
 }
 
 static int item_of(struct mem *m, page_no no, struct export_item *item)
 {
-	if (atomic_load(&m->armed))
+	if (atomic_load(&m->in_charge))
 		return export_item_of(m, no, item);
 	ASSERT(!m->cfg.origin); /* or absent would mean zeros */
 	*item = (struct export_item){.no = no, .kind = EXPORT_COPY};
@@ -264,7 +265,7 @@ static int gather(struct mem *m, struct export_batch *b, const page_no *nos, u32
 	int ret = 0;
 
 	pthread_mutex_lock(&m->lock);
-	most = atomic_load(&m->armed) ? EXPORT_AT_ONCE : MAPPED_AT_ONCE;
+	most = atomic_load(&m->in_charge) ? EXPORT_AT_ONCE : MAPPED_AT_ONCE;
 	while (is_filling(m, nos[0]) && !atomic_load(&m->cut))
 		pthread_cond_wait(&m->filled, &m->lock);
 	for (b->n = 0; b->n < MIN(*n, most) && !ret; b->n += !ret) {

@@ -10,7 +10,7 @@
 #ifndef QUIRE_MM_ENGINE_EXPORT_H
 #define QUIRE_MM_ENGINE_EXPORT_H
 
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 
 #define EXPORT_AT_ONCE 64
 

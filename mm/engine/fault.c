@@ -28,6 +28,7 @@
 #include "mm/engine/owner.h"
 #include "mm/engine/prefetch.h"
 #include "mm/engine/snap_marks.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/stream.h"
 #include "mm/engine/trace.h"
 

@@ -17,6 +17,7 @@
 #include "mm/engine/note.h"
 #include "mm/engine/room.h"
 #include "mm/engine/snap_marks.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/stream.h"
 
 struct filler {

@@ -9,7 +9,7 @@
 #ifndef QUIRE_MM_ENGINE_FILL_H
 #define QUIRE_MM_ENGINE_FILL_H
 
-#include "mm/engine/mem.h"
+#include "mm/engine/stats.h"
 #include "mm/space/uffd.h"
 
 /* What one thread needs to fill pages. */

@@ -44,12 +44,19 @@
 #include <stdatomic.h>
 
 #include "mm/base/clock.h"
+#include "mm/base/hist.h"
+#include "mm/base/thread.h"
 #include "mm/engine/mem.h"
+#include "mm/engine/page.h"
+#include "mm/engine/stats.h"
+#include "mm/policy/policy.h"
+#include "mm/policy/trace_file.h"
+#include "mm/policy/tuner.h"
+#include "mm/policy/wss.h"
 #include "mm/space/pager.h"
 #include "mm/space/space.h"
-#include "mm/base/thread.h"
-#include "mm/policy/trace_file.h"
 #include "mm/space/uffd.h"
+#include "mm/store/store.h"
 
 struct snap;
 struct prefetch;
@@ -79,7 +86,7 @@ struct mem {
 
 	pthread_mutex_t birth_lock; /* before all others: one thread prepares and starts it */
 
-	/* set while preparing and arming, constant afterwards */
+	/* set while preparing and taking charge, constant afterwards */
 	atomic_bool prepared;
 	struct uffd uffd;
 	struct store *store;
@@ -90,7 +97,7 @@ struct mem {
 	pthread_t evictor, manager;
 	bool has_evictor, has_manager;
 
-	atomic_bool armed;
+	atomic_bool in_charge;
 	atomic_bool stopping; /* threads end soon */
 	atomic_bool cut;      /* guest memory is gone: see to it that nobody waits */
 	atomic_int hurry;     /* how many wait for vCPUs to leave the guest: serve them */
@@ -133,7 +140,7 @@ struct mem {
 	struct prefetch *prefetch; /* constant while threads run */
 	u64 *written;		   /* pages that mem_write() wrote; NULL: nobody asked yet */
 	u8 *export_room;	   /* of mem_export(), between its calls */
-	bool still;		   /* mem_hold_still(): nothing is chosen, unmapped or sampled */
+	bool quiesced;		   /* mem_quiesce(): nothing is chosen, unmapped or sampled */
 
 	/* control */
 	struct tuner_promotions promotions;

@@ -33,7 +33,7 @@
 #define FILL_RATE (16 * GiB)
 
 /* Less than this left: time to take charge. */
-#define ARM_MARGIN (64 * MiB)
+#define CHARGE_MARGIN (64 * MiB)
 
 /* ---- The soft limit ---- */
 
@@ -100,9 +100,9 @@ static u64 watch_interval(struct mem *m)
 	limit = m->limit;
 	pthread_mutex_unlock(&m->lock);
 	/* without a limit it is something else that needs page states */
-	if (!limit || space_resident(m->space, &resident) || resident + ARM_MARGIN >= limit)
+	if (!limit || space_resident(m->space, &resident) || resident + CHARGE_MARGIN >= limit)
 		return 0;
-	left = limit - resident - ARM_MARGIN;
+	left = limit - resident - CHARGE_MARGIN;
 	return MIN(MAX(left * 1000 / FILL_RATE, (u64)1) * 1000000, STEP_NS);
 }
 
@@ -120,7 +120,7 @@ static bool watch(struct mem *m)
 	struct err err;
 	u64 ns;
 
-	while (!atomic_load(&m->armed)) {
+	while (!atomic_load(&m->in_charge)) {
 		if (atomic_load(&m->stopping))
 			return false;
 		ns = watch_interval(m);

@@ -8,7 +8,7 @@
  *	created   nothing but the configuration: a guest without a limit pays nothing
  *	prepared  userfaultfd, descriptors, policy and store exist                (prepare)
  *	started   the manager and the evictor run; the guest is watched           (start)
- *	armed     guest memory is registered, every page has a state              (charge_take)
+ *	in charge guest memory is registered, every page has a state              (charge_take)
  */
 #include "mm/engine/mem.h"
 
@@ -25,14 +25,9 @@
 #include "mm/engine/impl.h"
 #include "mm/engine/manager.h"
 #include "mm/engine/prefetch.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/trace.h"
 #include "mm/swap/swapfile.h"
-
-const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
-	[MEM_FAULT_ZERO] = "zero",     [MEM_FAULT_SOFT] = "soft",   [MEM_FAULT_STORE] = "store",
-	[MEM_FAULT_TIER] = "tier",     [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
-	[MEM_FAULT_REMOTE] = "remote",
-};
 
 /* ---- Birth ---- */
 
@@ -194,14 +189,16 @@ int mem_start(struct mem *m, struct err *err)
 	return ret ? ret : prefetch_start(m, err);
 }
 
+enum able { TO_WATCH, TO_EVICT };
+
 /* From whatever stage to being watched, and able to evict if that is asked for. */
-static int watch_it(struct mem *m, bool evicting, struct err *err)
+static int watch_it(struct mem *m, enum able able, struct err *err)
 {
 	int ret;
 
 	pthread_mutex_lock(&m->birth_lock);
 	ret = prepare(m, err);
-	if (!ret && evicting)
+	if (!ret && able == TO_EVICT)
 		ret = create_tier(m, err);
 	if (!ret)
 		ret = mem_start(m, err);
@@ -211,14 +208,14 @@ static int watch_it(struct mem *m, bool evicting, struct err *err)
 
 int mem_take_charge(struct mem *m, struct err *err)
 {
-	int ret = watch_it(m, false, err);
+	int ret = watch_it(m, TO_WATCH, err);
 
 	return ret ? ret : charge_take(m, err);
 }
 
 static int come_up(struct mem *m, struct err *err)
 {
-	int ret = watch_it(m, true, err);
+	int ret = watch_it(m, TO_EVICT, err);
 
 	return ret ? ret : charge_take(m, err);
 }
@@ -279,7 +276,7 @@ int mem_set_limit(struct mem *m, u64 limit, u64 limit_min, struct err *err)
 	int ret = check_limit(limit, limit_min, err);
 
 	if (!ret && limit)
-		ret = watch_it(m, true, err);
+		ret = watch_it(m, TO_EVICT, err);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&m->lock);

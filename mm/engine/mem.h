@@ -1,13 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The memory engine of one guest: its resident memory is a number that the host sets. This is the
- * whole of it as the machine (vmm/) sees it; behind it are page.c (states), fault.c (pages come
- * in), evict.c (pages go out), age.c (which are idle), manager.c (how many must go), and the store.
+ * The memory engine of one guest: its resident memory is a number that the host sets. It owns the
+ * life of every page: states, faults, fills, age, eviction, limits, copies; of mm/ it uses codec,
+ * policy, space, store and swap.
+ *
+ * Begin with page.h (the states, and who moves a page), then fault.c (pages come in), evict.c
+ * (pages go out), age.c (which are idle), manager.c (how many must go, and when). impl.h draws
+ * which file stands on which. The machine (vmm/) sees:
+ *
+ *	mem.h      birth, limits, orders, death
+ *	access.h   its own accesses to guest memory; pages put there
+ *	copy.h     live copies; pages for other hosts; nothing moves
+ *	stats.h    what there is to show
+ *	remote.h   a guest whose memory comes later
  *
  * Until it is needed the engine only watches: guest memory is not registered with userfaultfd,
  * first touches cost what they cost without quire, and only the memory in use is looked at now and
- * then. It takes charge ("armed") when the guest comes near its limit, or when something is asked
- * of it that needs page states. That is never undone.
+ * then. It takes charge when the guest comes near its limit, or when something is asked of it that
+ * needs page states. That is never undone.
  *
  * Threads. mem_create() starts nothing; mem_start() starts the engine's threads. All other
  * functions may be called from any thread. Callbacks come from the engine's threads and must be
@@ -22,17 +32,9 @@
 
 #include "mm/base/addr.h"
 #include "mm/base/err.h"
-#include "mm/base/hist.h"
-#include "mm/engine/page.h"
-#include "mm/policy/policy.h"
-#include "mm/store/store.h"
-#include "mm/swap/tier.h"
-#include "mm/policy/tuner.h"
-#include "mm/policy/wss.h"
 
 struct mem;
 struct space;
-struct codec_block;
 struct pager;
 
 /* By how much resident pages plus the store may exceed the limit, in bytes. */
@@ -100,53 +102,6 @@ struct mem_host {
 	void (*recorded)(void *opaque, const page_no *nos, u32 n);
 };
 
-/* Kinds of faults, for counts and latencies. */
-enum mem_fault_kind {
-	MEM_FAULT_ZERO,	  /* first touch of a page, or of one stored as zeros */
-	MEM_FAULT_SOFT,	  /* the page was in memory, only unmapped */
-	MEM_FAULT_STORE,  /* it came back from the store */
-	MEM_FAULT_TIER,	  /* it came back from the tier below */
-	MEM_FAULT_WRITE,  /* a write to a write-protected page */
-	MEM_FAULT_IMAGE,  /* it came from the image that the guest was restored from */
-	MEM_FAULT_REMOTE, /* it came from the host that the guest has moved away from */
-	MEM_NR_FAULT_KINDS,
-};
-
-extern const char *const mem_fault_names[MEM_NR_FAULT_KINDS]; /* "zero", "soft", ... */
-
-#define MEM_NR_AGES 16 /* ages of resident pages, bucket i: idle for less than 2^i seconds / 8 */
-
-struct mem_stats {
-	bool armed;
-	char policy[24];
-	u64 limit, limit_min; /* bytes; 0: none */
-	u64 resident_bytes;   /* guest pages in memory */
-	u64 store_bytes;      /* host memory of the store: pool and metadata */
-	u64 peak_bytes;	      /* highest sum of both since armed (or reset by mem_reset_peak) */
-	u64 descriptor_bytes; /* page descriptors and policy */
-	u64 pages[PAGE_NR_STATES]; /* by state */
-	u64 kept;		   /* resident pages that still have their stored copy */
-	struct store_stats store;
-	bool has_tier;
-	struct tier_stats tier;			       /* all zero without one */
-	struct hist_summary fault[MEM_NR_FAULT_KINDS]; /* latency in ns, event read to resolved */
-	u64 around; /* pages brought in beside the one that faulted */
-	u64 evicted,
-		evicted_clean;	 /* pages pushed out; of them, whose stored copy was still good */
-	u64 rescued;		 /* pages touched again while idle or being evicted */
-	u64 refused;		 /* pages that evicting would not have gained anything */
-	u64 waited, waited_ns;	 /* faults that had to wait for room, and how long */
-	u64 scanned;		 /* pages unmapped to see references */
-	u64 ages[MEM_NR_AGES];	 /* pages by time since they were last seen used */
-	struct wss_estimate wss; /* share of memory touched within wss_window_ns */
-	u64 wss_window_ns;
-	struct wss_point curve[WSS_CURVE_POINTS];
-	double promotion_rate; /* share of the working set per minute */
-	double stall;	       /* share of vCPU time lost in faults on stored pages */
-	bool thrashing;
-	u64 faults_per_second; /* on stored pages, lately */
-};
-
 /*
  * @space must be made of a memfd (-EOPNOTSUPP otherwise, with a sentence) and outlive the engine.
  */
@@ -192,157 +147,10 @@ s64 mem_reclaim(struct mem *mem, u64 bytes, struct err *err);
 enum mem_hurry { MEM_HURRY_BEGIN, MEM_HURRY_END };
 void mem_hurry(struct mem *mem, enum mem_hurry hurry);
 
-/* Whether somebody does. A sink of mem_snap_save() must not dawdle then: faults may wait for it. */
+/*
+ * Whether somebody does. A sink of mem_snap_save() (copy.h) must not dawdle then: faults may wait
+ * for it.
+ */
 bool mem_in_hurry(struct mem *mem);
-
-/*
- * The door to guest memory while it runs: like space_read() and space_write(), evicted or not. To
- * that of a guest with an origin not before mem_start().
- */
-int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
-int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);
-
-/*
- * Compare-and-exchange of an aligned word of 8 bytes, which the guest may be changing itself.
- * 0: done; 1: *@expected now says what is there; -errno.
- */
-int mem_cmpxchg(struct mem *mem, gpa_t at, u64 *expected, u64 value);
-
-/*
- * Replace the contents of whole pages, by their numbers in the file, with what lies @stride bytes
- * apart; not noted as written, and nothing is fetched for it. For rolling a guest back, and for one
- * that arrives. -EINVAL: no such page; -ENOMEM. Under a limit it makes room as a fault does, and
- * may wait for it as one.
- */
-int mem_put_pages(struct mem *mem, page_no no, u32 n, const void *pages, size_t stride);
-
-static inline int mem_put_page(struct mem *mem, page_no no, const void *page)
-{
-	return mem_put_pages(mem, no, 1, page, PAGE_SIZE);
-}
-
-/*
- * Pages that mem_write() has written since the last call are added to @pages, a bit for each page
- * of the file. What it wrote before the first call is told only of a guest that was restored.
- * -ENOMEM.
- */
-int mem_take_written(struct mem *mem, u64 *pages);
-
-/*
- * A copy of guest memory as it is at one instant, made while the guest runs on, in these steps:
- *
- *	mem_snap_begin()  one at a time: the caller sees to that. Takes charge of guest memory.
- *	mem_snap_arm()    again and again while it says true; marks pages of @pages (NULL: all)
- *	                  while the guest runs. Writes to what is marked cost it a fault each. For a
- *	                  copy of given pages it may be left out; then the instant takes the longer
- *	                  the more there are.
- *	mem_snap_take()   vCPUs stopped: the instant. NULL: everything (all armed before), else a
- *	                  bit for each page that is to be copied, armed or not.
- *	mem_snap_save()   the guest may run again. Every page of the copy goes to the sink as it was
- *	                  at the instant, each once, in no order: first those that were about to
- *	                  change. Absent pages (zeros) are left out, but of given pages each is
- *	                  named.
- *	mem_snap_end()    always, also after a failure; what is marked still is let go of
- *
- * Stored pages are handed over as they are kept, and not brought in. It needs up to 8 MiB of host
- * memory, which no limit counts. mem_snap_cancel() may be called by any thread: -ECANCELED then.
- * While pages are still to come from another host mem_snap_begin() says -EBUSY.
- */
-struct mem_snap_sink {
-	void *opaque;
-	int (*page)(void *opaque, page_no no, const void *page);
-	int (*block)(void *opaque, page_no no, const struct codec_block *block);
-};
-
-int mem_snap_begin(struct mem *mem, struct err *err);
-bool mem_snap_arm(struct mem *mem, const u64 *pages);
-
-/* So many given pages are copied at the instant within a millisecond; more are worth arming. */
-#define MEM_SNAP_FEW 1024
-
-void mem_snap_take(struct mem *mem, const u64 *pages);
-int mem_snap_save(struct mem *mem, const struct mem_snap_sink *sink, struct err *err);
-void mem_snap_end(struct mem *mem);
-void mem_snap_cancel(struct mem *mem);
-
-/* How far it is: every page below this one has been saved. */
-u32 mem_snap_done(struct mem *mem);
-
-/*
- * ---- Moving a guest to another host ----
- *
- * The source's side; the guest may run or stand still. mem_present() sets the bits of all pages
- * that are not zeros for sure: in memory, stored, or in the image that the guest came from; the
- * others are left as they are. mem_export() gives each page of @nos, once, as it is at some moment
- * of the call: contents in memory through sink->page, stored ones (and those of the image) through
- * sink->block as they are kept, zeros as a pattern. It changes nothing: no page is brought in or
- * becomes younger. It does not matter whether the engine is in charge of guest memory.
- */
-int mem_present(struct mem *mem, u64 *pages);
-int mem_export(struct mem *mem, const page_no *nos, u32 n, const struct mem_snap_sink *sink,
-	       struct err *err);
-
-/*
- * Until mem_move_on() no page leaves or enters guest memory by the engine's own will, and none is
- * under way: what is in the file behind guest memory can be handed to another process. The vCPUs
- * stand still meanwhile. Nobody else may ask the engine for pages in between, but mem_export(),
- * mem_present() and mem_look() are allowed. By one at a time; and not while the guest's pager owes
- * pages (mm/space/pager.h), as one that is coming in is waited for, for as long as that takes.
- */
-void mem_hold_still(struct mem *mem);
-void mem_move_on(struct mem *mem);
-
-/*
- * Pages that are not zeros, and not in the file: how many, and their bits in @pages, which may be
- * NULL. Exact while it holds still.
- */
-u32 mem_elsewhere(struct mem *mem, u64 *pages);
-
-/*
- * The destination's side: the guest does not run yet. mem_put_page() (above) and mem_put_block()
- * replace what the page was, in any state, in any order and any number of times. A block stays
- * stored as it came when the engine is in charge or @keep_stored is set (the engine takes charge
- * then), unless it is zeros (the page is absent then) or the store is full and has no tier below;
- * else it is opened. -EBADMSG: it cannot be opened, and the page is what it was; -EINVAL: no such
- * page; -ENOMEM.
- */
-int mem_put_block(struct mem *mem, page_no no, const struct codec_block *block, bool keep_stored);
-
-/*
- * What a page holds, of any guest memory, without bringing it in. Any thread. -EINVAL: no such
- * page; else as mem_export().
- */
-int mem_look(struct mem *mem, page_no no, void *page);
-
-void mem_get_stats(struct mem *mem, struct mem_stats *stats);
-void mem_reset_peak(struct mem *mem);
-
-/* One character per state of the page, for maps; see page_state_chars in mm/engine/page.h. */
-struct mem_map_cell {
-	u32 pages[PAGE_NR_STATES]; /* how many pages of the cell are in which state */
-};
-
-/* Guest memory cut into @n cells of equal size, the last perhaps smaller. */
-void mem_map(struct mem *mem, struct mem_map_cell *cells, u32 n);
-
-/*
- * What is known of a page. Before the engine is in charge a page is resident if the file has it,
- * and else absent.
- */
-struct mem_page {
-	enum page_state state;
-	unsigned int protect; /* set of enum page_protect: the guest cannot write it if not 0 */
-	bool in_origin;	      /* absent, and as the guest's origin has it, rather than zeros */
-	bool owed; /* to be had from another host alone: whoever needs it may wait for long */
-};
-
-/* Of pages [no, no + n), all at one instant; so n should be small. -EINVAL: no such pages. */
-int mem_get_pages(struct mem *mem, page_no no, u32 n, struct mem_page *pages);
-
-/*
- * Compare what the descriptors say with what the host's memory holds. For tests; the guest must be
- * paused. Returns the number of pages that differ, 0 when all is well.
- */
-u64 mem_audit(struct mem *mem);
 
 #endif

@@ -35,7 +35,7 @@ void owner_tell(struct mem *m, enum mem_event_kind kind)
  */
 void mem_cut(struct mem *m)
 {
-	if (!atomic_load(&m->armed))
+	if (!atomic_load(&m->in_charge))
 		return;
 	atomic_store(&m->cut, true);
 	mprotect(space_guest_base(m->space), space_size(m->space), PROT_NONE);

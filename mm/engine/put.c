@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "mm/base/pageset.h"
+#include "mm/engine/access.h"
 #include "mm/engine/age.h"
 #include "mm/engine/evict.h"
 #include "mm/engine/fill.h"
@@ -33,6 +34,11 @@
 enum put_when {
 	PUT_ALWAYS,
 	PUT_MISSING, /* only what is in the origin alone; by who must not wait for a fill */
+};
+
+enum put_as {
+	PUT_AS_BLOCK, /* into the store, as it came, if the store will have it */
+	PUT_OPENED,
 };
 
 /* ---- Before the engine is in charge ---- */
@@ -194,7 +200,7 @@ static int to_store(struct mem *m, const void *page, const struct codec_block *b
 	return ret == -ENOMEM ? -E2BIG : ret;
 }
 
-/* Either @page or @block. Armed; without lock. -E2BIG: the store does not take it. */
+/* Either @page or @block. In charge; without lock. -E2BIG: the store does not take it. */
 static int put_stored(struct mem *m, page_no no, const void *page, const struct codec_block *block,
 		      enum put_when when)
 {
@@ -216,7 +222,7 @@ static int put_stored(struct mem *m, page_no no, const void *page, const struct 
 
 /* ---- Pages ---- */
 
-static int put_armed(struct mem *m, page_no no, const void *page, enum put_when when)
+static int put_in_engine(struct mem *m, page_no no, const void *page, enum put_when when)
 {
 	int ret = get_ready(m, no, when);
 
@@ -242,11 +248,11 @@ static int put_pages(struct mem *m, page_no no, u32 n, const u8 *pages, size_t s
 	if (!range_fits(no, n, space_size(m->space) >> PAGE_SHIFT))
 		return -EINVAL;
 	pthread_mutex_lock(&m->lock);
-	if (!atomic_load(&m->armed))
+	if (!atomic_load(&m->in_charge))
 		ret = put_in_space(m, no, n, pages, stride);
 	else
 		for (u32 i = 0; i < n && !ret; i++)
-			ret = put_armed(m, no + i, pages + i * stride, when);
+			ret = put_in_engine(m, no + i, pages + i * stride, when);
 	pthread_mutex_unlock(&m->lock);
 	return ret;
 }
@@ -282,7 +288,7 @@ int put_missing_page(struct mem *m, page_no no, const void *page)
 
 /* ---- Blocks ---- */
 
-static int put_block(struct mem *m, page_no no, const struct codec_block *block, bool stored,
+static int put_block(struct mem *m, page_no no, const struct codec_block *block, enum put_as as,
 		     enum put_when when)
 {
 	u8 page[PAGE_SIZE];
@@ -290,7 +296,7 @@ static int put_block(struct mem *m, page_no no, const struct codec_block *block,
 
 	if (no >= space_size(m->space) >> PAGE_SHIFT)
 		return -EINVAL;
-	if (stored)
+	if (as == PUT_AS_BLOCK)
 		ret = put_stored(m, no, NULL, block, when);
 	if (ret != -E2BIG)
 		return ret;
@@ -298,19 +304,22 @@ static int put_block(struct mem *m, page_no no, const struct codec_block *block,
 	return ret ? ret : put_pages(m, no, 1, page, PAGE_SIZE, when);
 }
 
-int mem_put_block(struct mem *m, page_no no, const struct codec_block *block, bool keep_stored)
+int mem_put_block(struct mem *m, page_no no, const struct codec_block *block, enum mem_put_how how)
 {
 	struct err err;
 	int ret = 0;
 
-	if (keep_stored && !atomic_load(&m->armed))
+	if (how == MEM_PUT_STORED && !atomic_load(&m->in_charge))
 		ret = mem_take_charge(m, &err);
-	return ret ? ret : put_block(m, no, block, atomic_load(&m->armed), PUT_ALWAYS);
+	if (ret)
+		return ret;
+	return put_block(m, no, block, atomic_load(&m->in_charge) ? PUT_AS_BLOCK : PUT_OPENED,
+			 PUT_ALWAYS);
 }
 
 int put_missing_block(struct mem *m, page_no no, const struct codec_block *block)
 {
-	return put_block(m, no, block, true, PUT_MISSING);
+	return put_block(m, no, block, PUT_AS_BLOCK, PUT_MISSING);
 }
 
 /* ---- Back to where it came from ---- */
@@ -320,7 +329,7 @@ void put_forget(struct mem *m, const u64 *pages)
 	u32 n;
 
 	pthread_mutex_lock(&m->lock);
-	ASSERT(atomic_load(&m->armed) && m->cfg.origin);
+	ASSERT(atomic_load(&m->in_charge) && m->cfg.origin);
 	while (m->pages.count[PAGE_FILLING] && !atomic_load(&m->cut))
 		pthread_cond_wait(&m->filled, &m->lock);
 	for (page_no no = 0; no < m->pages.nr && !atomic_load(&m->cut); no += n + 1) {

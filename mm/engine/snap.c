@@ -3,7 +3,7 @@
  * Live copies of guest memory: what mm/engine/mem.h calls a snap. The rule about marks is in
  * snap_marks.h.
  *
- *	ARMING  the guest runs, nothing is saved yet: all pages are marked, little by little. One
+ *	MARKING the guest runs, nothing is saved yet: all pages are marked, little by little. One
  *	        that is changed meanwhile loses its mark and is remembered as touched. Those are
  *	        marked again, until they are few or do not become fewer.
  *	(the instant: vCPUs stand still; touched pages are copied, or marked again if they are many)
@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "mm/base/pageset.h"
+#include "mm/engine/copy.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/snap_impl.h"
 
@@ -35,8 +36,8 @@
 #define MAX_ROUNDS  4
 
 /* Descriptors looked at, and pages marked or taken, under one hold of the lock. */
-#define ARM_AT_ONCE 1024
-#define SAVE_LOOK   16384
+#define MARK_AT_ONCE 1024
+#define SAVE_LOOK    16384
 
 /* ---- Birth ---- */
 
@@ -144,7 +145,7 @@ static bool is_wanted(struct mem *m, const u64 *pages)
 	return pageset_has(pages, s->hand);
 }
 
-bool mem_snap_arm(struct mem *m, const u64 *pages)
+bool mem_snap_mark(struct mem *m, const u64 *pages)
 {
 	struct snap_stretch stretch = {.mem = m, .mode = UFFD_PROTECTED};
 	struct snap *s = m->snap;
@@ -153,7 +154,7 @@ bool mem_snap_arm(struct mem *m, const u64 *pages)
 	pthread_mutex_lock(&m->lock);
 	if (s->rounds)
 		pages = s->again;
-	for (u32 i = 0; i < ARM_AT_ONCE && s->hand < m->pages.nr; i++, s->hand++)
+	for (u32 i = 0; i < MARK_AT_ONCE && s->hand < m->pages.nr; i++, s->hand++)
 		if (is_wanted(m, pages))
 			arm_one(m, s->hand, &stretch);
 	snap_stretch_end(&stretch);
@@ -193,7 +194,7 @@ void mem_snap_take(struct mem *m, const u64 *pages)
 	struct snap *s = m->snap;
 
 	pthread_mutex_lock(&m->lock);
-	ASSERT(s->phase == SNAP_ARMING && (pages || s->hand == m->pages.nr || s->error));
+	ASSERT(s->phase == SNAP_MARKING && (pages || s->hand == m->pages.nr || s->error));
 	m->no_prefetch = true;
 	/* a page may be mapped before its fill is committed; what it holds is known afterwards */
 	while (m->pages.count[PAGE_FILLING] && !atomic_load(&m->cut))
@@ -340,7 +341,7 @@ static void unmark_all(struct mem *m)
 		struct snap_stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
 
 		pthread_mutex_lock(&m->lock);
-		for (u32 i = 0; i < ARM_AT_ONCE && no < m->pages.nr; i++, no++)
+		for (u32 i = 0; i < MARK_AT_ONCE && no < m->pages.nr; i++, no++)
 			if (snap_unmark(m, no))
 				snap_stretch_add(&stretch, no);
 		snap_stretch_end(&stretch);

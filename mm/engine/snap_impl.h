@@ -15,10 +15,10 @@
 #define QUEUE	    4096
 
 struct snap {
-	enum { SNAP_ARMING, SNAP_LIVE } phase;
+	enum { SNAP_MARKING, SNAP_LIVE } phase;
 	int error;    /* 0, or why the copy was given up */
-	page_no hand; /* pages below it are marked (ARMING), or saved (LIVE) */
-	u64 *touched; /* ARMING: a bit for each page changed since it was marked */
+	page_no hand; /* pages below it are marked (MARKING), or saved (LIVE) */
+	u64 *touched; /* MARKING: a bit for each page changed since it was marked */
 	u64 *again;   /* the pages touched in the round before, once there was one */
 	u32 nr_touched, rounds;
 	u32 first, nr;			 /* of the queue */

@@ -109,7 +109,7 @@ void snap_before_change(struct mem *m, page_no no)
 
 	if (!s)
 		return;
-	if (s->phase == SNAP_ARMING) {
+	if (s->phase == SNAP_MARKING) {
 		/* a page that is filled now has no mark, but it is part of the copy */
 		snap_touch(s, no);
 		snap_unmark(m, no);

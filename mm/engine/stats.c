@@ -5,9 +5,16 @@
 
 #include "mm/engine/age.h"
 #include "mm/engine/impl.h"
+#include "mm/engine/stats.h"
 
 /* Pages looked at under one hold of the lock: faults must not wait for a walk over everything. */
 #define PIECE 16384
+
+const char *const mem_fault_names[MEM_NR_FAULT_KINDS] = {
+	[MEM_FAULT_ZERO] = "zero",     [MEM_FAULT_SOFT] = "soft",   [MEM_FAULT_STORE] = "store",
+	[MEM_FAULT_TIER] = "tier",     [MEM_FAULT_WRITE] = "write", [MEM_FAULT_IMAGE] = "image",
+	[MEM_FAULT_REMOTE] = "remote",
+};
 
 /* Before anything was prepared there is only the file to ask. */
 static void stats_unprepared(struct mem *m, struct mem_stats *s)
@@ -44,7 +51,7 @@ static void stats_counters(struct mem *m, struct mem_stats *s)
 
 static void stats_prepared(struct mem *m, struct mem_stats *s)
 {
-	if (s->armed) {
+	if (s->in_charge) {
 		pthread_mutex_lock(&m->lock);
 		memcpy(s->pages, m->pages.count, sizeof(s->pages));
 		s->resident_bytes = resident_bytes(m);
@@ -63,14 +70,14 @@ static void stats_prepared(struct mem *m, struct mem_stats *s)
 
 void mem_get_stats(struct mem *m, struct mem_stats *s)
 {
-	*s = (struct mem_stats){.armed = atomic_load(&m->armed)};
+	*s = (struct mem_stats){.in_charge = atomic_load(&m->in_charge)};
 	pthread_mutex_lock(&m->lock);
 	memcpy(s->policy, m->choice.name, sizeof(s->policy));
 	s->limit = m->limit;
 	s->limit_min = m->limit_min;
 	s->has_tier = m->tier;
 	pthread_mutex_unlock(&m->lock);
-	if (!s->armed)
+	if (!s->in_charge)
 		stats_unprepared(m, s);
 	if (m->prepared)
 		stats_prepared(m, s);
@@ -95,7 +102,7 @@ static void map_cell(struct mem *m, struct mem_map_cell *cell, u64 from, u64 to)
 	}
 }
 
-/* Not armed: the file knows which pages there are. */
+/* Not in charge: the file knows which pages there are. */
 static void map_from_file(struct mem *m, struct mem_map_cell *cells, u32 n, u64 nr)
 {
 	u64 start, end = 0;
@@ -117,7 +124,7 @@ void mem_map(struct mem *m, struct mem_map_cell *cells, u32 n)
 	u64 nr = space_size(m->space) >> PAGE_SHIFT;
 
 	memset(cells, 0, n * sizeof(cells[0]));
-	if (!atomic_load(&m->armed)) {
+	if (!atomic_load(&m->in_charge)) {
 		map_from_file(m, cells, n, nr);
 		return;
 	}
@@ -127,7 +134,7 @@ void mem_map(struct mem *m, struct mem_map_cell *cells, u32 n)
 
 /* ---- Page by page ---- */
 
-/* Not armed, under lock: nothing is stored behind the walk over the file. */
+/* Not in charge, under lock: nothing is stored behind the walk over the file. */
 static void pages_of_file(struct mem *m, page_no no, u32 n, struct mem_page *pages)
 {
 	u64 start, end = no;
@@ -158,7 +165,7 @@ int mem_get_pages(struct mem *m, page_no no, u32 n, struct mem_page *pages)
 	if (!range_fits(no, n, space_size(m->space) >> PAGE_SHIFT))
 		return -EINVAL;
 	pthread_mutex_lock(&m->lock);
-	if (!atomic_load(&m->armed))
+	if (!atomic_load(&m->in_charge))
 		pages_of_file(m, no, n, pages);
 	else
 		for (u32 i = 0; i < n; i++)
@@ -169,8 +176,10 @@ int mem_get_pages(struct mem *m, page_no no, u32 n, struct mem_page *pages)
 
 /* ---- The audit ---- */
 
-/* Pages of [from, to) of which the descriptor does not say what the file says: @present. */
-static u64 count_wrong(const struct mem *m, u64 from, u64 to, bool present)
+enum in_file { MISSING, PRESENT };
+
+/* Pages of [from, to) of which the descriptor does not say what the file says. */
+static u64 count_wrong(const struct mem *m, u64 from, u64 to, enum in_file in_file)
 {
 	u64 wrong = 0;
 
@@ -178,7 +187,7 @@ static u64 count_wrong(const struct mem *m, u64 from, u64 to, bool present)
 		const struct page *p = &m->pages.page[no];
 
 		/* a handler may still be about to commit what woke the guest */
-		wrong += p->state != PAGE_FILLING && page_in_memory(p) != present;
+		wrong += p->state != PAGE_FILLING && page_in_memory(p) != (in_file == PRESENT);
 	}
 	return wrong;
 }
@@ -187,16 +196,16 @@ u64 mem_audit(struct mem *m)
 {
 	u64 start, end = 0, at = 0, wrong = 0;
 
-	if (!atomic_load(&m->armed))
+	if (!atomic_load(&m->in_charge))
 		return 0;
 	pthread_mutex_lock(&m->evict_lock);
 	pthread_mutex_lock(&m->lock);
 	ASSERT(pages_sane(&m->pages));
 	for (; space_next_present(m->space, at, &start, &end); at = end) {
-		wrong += count_wrong(m, at, start, false);
-		wrong += count_wrong(m, start, end, true);
+		wrong += count_wrong(m, at, start, MISSING);
+		wrong += count_wrong(m, start, end, PRESENT);
 	}
-	wrong += count_wrong(m, at, m->pages.nr, false);
+	wrong += count_wrong(m, at, m->pages.nr, MISSING);
 	pthread_mutex_unlock(&m->lock);
 	pthread_mutex_unlock(&m->evict_lock);
 	store_audit(m->store);

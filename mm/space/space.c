@@ -349,7 +349,7 @@ void *space_guest_base(const struct space *s)
 	return s->guest;
 }
 
-const void *space_page(const struct space *s, u64 page)
+void *space_page(const struct space *s, u64 page)
 {
 	return s->alias + (page << PAGE_SHIFT);
 }

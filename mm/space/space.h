@@ -154,7 +154,7 @@ int space_punch(struct space *space, gpa_t start, u64 len);
  * in pages across both slots. Only for SPACE_MEMFD; ranges are the caller's to check.
  */
 void *space_guest_base(const struct space *space);
-const void *space_page(const struct space *space, u64 page); /* its contents, through the alias */
+void *space_page(const struct space *space, u64 page); /* its contents, through the alias */
 
 /* Whether [start, start + len) is inside one slot; then *page is where it begins, in the file. */
 bool space_page_of(const struct space *space, gpa_t start, u64 len, u64 *page);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mm/engine/stats.h"
 #include "vmm/checkpoint/checkpoint.h"
 #include "vmm/machine/machine.h"
 #include "vmm/migrate/migrate.h"

@@ -27,6 +27,7 @@
 #include "mm/base/pageset.h"
 #include "mm/image/image.h"
 #include "mm/base/thread.h"
+#include "mm/engine/copy.h"
 #include "vmm/checkpoint/chain.h"
 #include "vmm/checkpoint/merger.h"
 #include "vmm/vm/dirty.h"
@@ -180,7 +181,7 @@ static int arm(struct checkpoint *c, bool incremental, struct err *err)
 		ret = dirty_harvest(c->vm, c->chain->dirty, err);
 	if (!ret && incremental && pageset_count(pages, dirty_words(c->vm)) < MEM_SNAP_FEW)
 		return 0;
-	while (!ret && mem_snap_arm(c->vm->mem, pages))
+	while (!ret && mem_snap_mark(c->vm->mem, pages))
 		if (is_cancelled(c))
 			ret = err_set(err, -ECANCELED, "cancelled");
 	return ret ? ret : dirty_harvest(c->vm, c->chain->dirty, err);

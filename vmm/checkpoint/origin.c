@@ -110,7 +110,7 @@ static int load_all(const struct origin *o, u8 *memory, struct err *err)
 
 int origin_load_memory(const struct origin *o, struct vm *vm, struct err *err)
 {
-	return load_all(o, (u8 *)(uintptr_t)space_page(vm->space, 0), err);
+	return load_all(o, space_page(vm->space, 0), err);
 }
 
 /* ---- A base for clones ---- */

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mm/engine/mem.h"
+#include "mm/engine/access.h"
 #include "mm/image/image.h"
 #include "vmm/checkpoint/chain.h"
 #include "vmm/checkpoint/origin.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mm/base/inject.h"
+#include "mm/policy/policy.h"
 #include "vmm/cli/launch.h"
 
 void launch_append(struct opt table[LAUNCH_MAX_OPTIONS], const struct opt *from, size_t n)

@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "mm/engine/stats.h"
+
 /* ---- Values out of JSON ---- */
 
 const char *view_printable(const char *text)

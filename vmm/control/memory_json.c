@@ -5,11 +5,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "mm/engine/stats.h"
 #include "vmm/control/qmp_event.h"
 
 #define NS_PER_MS 1000000
 
-/* bucket i of the ages ends at 2^i of these (mm/engine/mem.h) */
+/* bucket i of the ages ends at 2^i of these (mm/engine/stats.h) */
 #define AGE_UNIT_MS 125
 
 static json_t *number(u64 n)
@@ -113,7 +114,7 @@ static json_t *curve_json(const struct wss_point curve[WSS_CURVE_POINTS])
 static json_t *state_json(const struct mem_stats *s)
 {
 	return json_pack("{s:b, s:s#, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			 "armed", s->armed, "policy", s->policy,
+			 "armed", s->in_charge, "policy", s->policy,
 			 (int)strnlen(s->policy, sizeof(s->policy)), "limit", number(s->limit),
 			 "limit-min", number(s->limit_min), "resident", number(s->resident_bytes),
 			 "store", number(s->store_bytes), "peak", number(s->peak_bytes),

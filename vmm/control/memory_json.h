@@ -12,6 +12,9 @@
 
 #include "mm/engine/mem.h"
 
+struct mem_map_cell; /* mm/engine/stats.h */
+struct mem_stats;
+
 /* A new object with everything in @stats; NULL when there is no memory. */
 json_t *memory_json(const struct mem_stats *stats);
 

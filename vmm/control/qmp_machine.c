@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "mm/engine/stats.h"
 #include "vmm/control/qmp_args.h"
 
 int qmp_query_name(struct qmp_call *call)

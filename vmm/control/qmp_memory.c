@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "mm/base/base.h"
+#include "mm/engine/stats.h"
 #include "vmm/control/memory_json.h"
 #include "vmm/control/mmu_json.h"
 #include "vmm/control/qmp_args.h"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/random.h>
 
+#include "mm/engine/access.h"
 #include "vmm/devices/memmap.h"
 
 int vmgenid_new(u8 id[VMGENID_SIZE])

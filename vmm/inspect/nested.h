@@ -35,7 +35,7 @@
 #define QUIRE_VMM_INSPECT_NESTED_H
 
 #include "mm/base/addr.h"
-#include "mm/engine/mem.h"
+#include "mm/engine/stats.h"
 #include "mm/space/space.h"
 
 #define NESTED_READ	  ((u64)1 << 0)

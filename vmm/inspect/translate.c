@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mm/engine/copy.h"
+#include "mm/engine/stats.h"
 #include "vmm/kvm/host.h"
 #include "vmm/pv/pv.h"
 #include "vmm/vm/vcpu.h"

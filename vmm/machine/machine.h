@@ -20,6 +20,8 @@
 #include "vmm/shutdown.h"
 
 struct machine;
+struct mem_map_cell; /* mm/engine/stats.h */
+struct mem_stats;
 struct uv_loop_s;	    /* libuv's uv_loop_t */
 struct vm_config;	    /* vmm/vm/vm.h */
 struct checkpoint_progress; /* vmm/checkpoint/checkpoint.h */

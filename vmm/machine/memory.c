@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/engine/stats.h"
 #include "vmm/machine/impl.h"
 #include "vmm/inspect/translate.h"
 

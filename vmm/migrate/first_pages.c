@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 #include "mm/x86/ptwalk.h"
 #include "mm/space/space.h"
 #include "vmm/kvm/kvm.h"

@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mm/engine/mem.h"
+#include "mm/engine/access.h"
+#include "mm/engine/copy.h"
 #include "mm/base/thread.h"
 #include "vmm/migrate/incoming_impl.h"
 #include "vmm/migrate/talk.h"
@@ -35,7 +36,8 @@ static int put_block(void *opaque, page_no no, const struct codec_block *block)
 
 	if (in->live)
 		return remote_block(in->remote, no, block);
-	return mem_put_block(in->vm->mem, no, block, block->kind != CODEC_PATTERN);
+	return mem_put_block(in->vm->mem, no, block,
+			     block->kind != CODEC_PATTERN ? MEM_PUT_STORED : MEM_PUT_AS_FITS);
 }
 
 static int look(void *opaque, page_no no, void *page)

@@ -11,6 +11,7 @@
 #include "mm/image/image.h"
 #include "mm/space/space.h"
 #include "mm/base/thread.h"
+#include "mm/engine/copy.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/migrate/first_pages.h"
 #include "vmm/migrate/talk.h"
@@ -327,7 +328,7 @@ static int hand_over(struct outgoing *o, struct err *err)
 	o->frozen_ns = now_ns();
 	vm_freeze(vm);
 	if (o->progress.handover)
-		mem_hold_still(vm->mem);
+		mem_quiesce(vm->mem);
 	ret = send_last(o, err);
 	if (!ret)
 		ret = go(o, err);
@@ -339,7 +340,7 @@ static int hand_over(struct outgoing *o, struct err *err)
 	if (o->gone)
 		return ret; /* never thawed again */
 	if (o->progress.handover)
-		mem_move_on(vm->mem);
+		mem_resume(vm->mem);
 	vm_thaw(vm);
 	return ret;
 }
@@ -550,7 +551,7 @@ int outgoing_take_back(struct outgoing *o, struct err *err)
 	if (!unsure)
 		return err_set(err, -EINVAL, "it is not unknown where the guest runs");
 	if (o->progress.handover)
-		mem_move_on(o->cfg.vm->mem);
+		mem_resume(o->cfg.vm->mem);
 	vm_thaw(o->cfg.vm);
 	o->cfg.changed(o->cfg.opaque);
 	return 0;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "mm/base/pageset.h"
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 #include "mm/base/thread.h"
 #include "vmm/migrate/first_pages.h"
 #include "vmm/migrate/talk.h"

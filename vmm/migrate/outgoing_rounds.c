@@ -16,7 +16,7 @@
 
 #include "mm/base/clock.h"
 #include "mm/base/pageset.h"
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/migrate/outgoing_impl.h"
 #include "vmm/migrate/throttle.h"

@@ -9,7 +9,7 @@
 
 #include "mm/base/clock.h"
 #include "mm/base/pageset.h"
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 #include "mm/space/space.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/migrate/line_probe.h"

@@ -20,7 +20,7 @@
 
 #include "mm/base/clock.h"
 #include "mm/base/pageset.h"
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 #include "mm/base/thread.h"
 #include "vmm/migrate/format.h"
 

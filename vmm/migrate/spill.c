@@ -9,7 +9,7 @@
 
 #include "mm/base/pageset.h"
 #include "mm/image/image.h"
-#include "mm/engine/mem.h"
+#include "mm/engine/copy.h"
 #include "mm/engine/remote.h"
 
 #define AT_ONCE 64

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "mm/engine/access.h"
 #include "vmm/pv/impl.h"
 
 int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len)

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mm/engine/access.h"
+
 #define INSN_MAX 15 /* the longest x86 instruction */
 
 /* Code may lie in a page that is not in memory: the memory engine then brings it. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mm/engine/access.h"
 #include "vmm/vm/vm.h"
 
 /*

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A memory engine without a machine. Contract in mem_fixture.h. */
+#include "mm/engine/access.h"
+#include "mm/engine/stats.h"
 #include "tests/lib/test.h"
 
 #include "tests/mm/engine/mem_fixture.h"

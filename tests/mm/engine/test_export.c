@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "mm/codec/codec.h"
+#include "mm/engine/copy.h"
+#include "mm/engine/stats.h"
 #include "tests/mm/engine/mem_fixture.h"
 
 #define WORDS (PAGE_SIZE / sizeof(u64))
@@ -289,13 +291,13 @@ static void test_arming_meanwhile(void **state)
 		for (u32 no = 0; no < NR_PAGES; no++)
 			write_version(&g, v, no);
 		writers_start(w, &g, v, &stop);
-		assert_false(stats_of(&g).armed);
+		assert_false(stats_of(&g).in_charge);
 		assert_int_equal(pthread_create(&thread, NULL, order_reclaim, &g), 0);
 		while (!r.nr_blocks)
 			export_present(&g, &r);
 		pthread_join(thread, NULL);
 		writers_stop(w, &stop);
-		assert_true(stats_of(&g).armed);
+		assert_true(stats_of(&g).in_charge);
 		export_present(&g, &r);
 		settle(&g);
 		guest_close(&g);
@@ -321,7 +323,7 @@ static void test_brings_nothing_in(void **state)
 	receiver_open(&r, v);
 	for (u32 no = 0; no < NR_PAGES - 100; no++)
 		write_version(&g, v, no);
-	mem_hold_still(g.mem); /* the evictor's own work would count */
+	mem_quiesce(g.mem); /* the evictor's own work would count */
 	before = stats_of(&g);
 	export_present(&g, &r);
 	r.last = PAGE_NONE;
@@ -331,7 +333,7 @@ static void test_brings_nothing_in(void **state)
 	}
 	assert_int_equal(mem_look(g.mem, NR_PAGES, page), -EINVAL);
 	after = stats_of(&g);
-	mem_move_on(g.mem);
+	mem_resume(g.mem);
 	assert_true(before.pages[PAGE_STORED] > NR_PAGES / 2);
 	assert_int_equal(r.nr_blocks, before.pages[PAGE_STORED]);
 	assert_int_equal(r.nr_pages, NR_PAGES - 100 - before.pages[PAGE_STORED]);
@@ -411,7 +413,7 @@ static void hold_once(struct guest *g, struct codec_sum *first, struct codec_sum
 	u64 limit;
 
 	pthread_rwlock_wrlock(&g->world);
-	mem_hold_still(g->mem);
+	mem_quiesce(g->mem);
 	before = stats_of(g);
 	assert_int_equal(before.pages[PAGE_FILLING] + before.pages[PAGE_EVICTING], 0);
 	take_down(g, first);
@@ -425,7 +427,7 @@ static void hold_once(struct guest *g, struct codec_sum *first, struct codec_sum
 	assert_memory_equal(before.pages, after.pages, sizeof(before.pages));
 	assert_true(after.resident_bytes + after.store_bytes > limit);
 	assert_int_equal(mem_audit(g->mem), 0);
-	mem_move_on(g->mem);
+	mem_resume(g->mem);
 	for (int i = 0; i < 400 && after.resident_bytes + after.store_bytes > limit; i++) {
 		usleep(10000);
 		after = stats_of(g);

@@ -17,6 +17,9 @@
 #include <unistd.h>
 
 #include "mm/base/inject.h"
+#include "mm/engine/access.h"
+#include "mm/engine/stats.h"
+#include "mm/policy/policy.h"
 #include "tests/mm/engine/mem_fixture.h"
 
 /* ---- One thread ---- */
@@ -32,7 +35,7 @@ static void test_limit_holds(void **state)
 	fill(&g);
 	check_all(&g);
 	s = stats_of(&g);
-	assert_true(s.armed);
+	assert_true(s.in_charge);
 	assert_true(s.evicted > NR_PAGES / 2);
 	assert_true(s.pages[PAGE_STORED] > NR_PAGES / 2);
 	assert_true(s.peak_bytes <= LIMIT + MEM_SLACK);
@@ -157,7 +160,7 @@ static void test_armed_late(void **state)
 	(void)state;
 	guest_open(&g, &cfg);
 	fill(&g);
-	assert_false(stats_of(&g).armed);
+	assert_false(stats_of(&g).in_charge);
 	assert_int_equal(stats_of(&g).resident_bytes, SIZE);
 	assert_int_equal(mem_set_limit(g.mem, LIMIT, 0, NULL), 0);
 	for (int i = 0; i < 500 && stats_of(&g).resident_bytes > LIMIT; i++)
@@ -179,7 +182,7 @@ static void test_only_watched(void **state)
 	guest_open(&g, &cfg);
 	fill(&g);
 	usleep(200000);
-	assert_false(stats_of(&g).armed);
+	assert_false(stats_of(&g).in_charge);
 	check_all(&g);
 	guest_close(&g);
 }

@@ -10,6 +10,9 @@
 #include <string.h>
 
 #include "mm/codec/codec.h"
+#include "mm/engine/access.h"
+#include "mm/engine/copy.h"
+#include "mm/engine/stats.h"
 #include "tests/mm/engine/mem_fixture.h"
 
 /* ---- What arrives ---- */
@@ -65,7 +68,8 @@ static int put(struct guest *g, u32 no, u32 round, enum way way)
 	if (way == WAY_PAGES)
 		return mem_put_page(g->mem, no, page);
 	block = block_of(page, room);
-	return mem_put_block(g->mem, no, &block, way == WAY_STORED);
+	return mem_put_block(g->mem, no, &block,
+			     way == WAY_STORED ? MEM_PUT_STORED : MEM_PUT_AS_FITS);
 }
 
 /* Several connections, as it were: each has pages of its own. */
@@ -253,13 +257,13 @@ static void test_keeps_stored(void **state)
 	guest_open(&g, &cfg);
 	for (u32 no = 0; no < 1000; no++)
 		assert_int_equal(put(&g, no, 2, WAY_PAGES), 0);
-	assert_false(stats_of(&g).armed);
+	assert_false(stats_of(&g).in_charge);
 	for (u32 no = 0; no < NR_PAGES; no++) {
 		zeros += (no + 3) % 8 == 0;
 		assert_int_equal(put(&g, no, 1, WAY_STORED), 0);
 	}
 	s = stats_of(&g);
-	assert_true(s.armed);
+	assert_true(s.in_charge);
 	assert_int_equal(s.resident_bytes, 0);
 	assert_int_equal(s.pages[PAGE_STORED], NR_PAGES - zeros);
 	assert_int_equal(s.pages[PAGE_ABSENT], zeros);
@@ -309,6 +313,7 @@ static void test_damaged(void **state)
 
 	(void)state;
 	for (u32 i = 0; i < 2 * ARRAY_SIZE(cfgs); i++) {
+		enum mem_put_how how = i % 2 ? MEM_PUT_STORED : MEM_PUT_AS_FITS;
 		struct codec_block block;
 		struct guest g;
 		u8 room[PAGE_SIZE];
@@ -320,15 +325,15 @@ static void test_damaged(void **state)
 		contents_of(page, 9, 2);
 		block = block_of(page, room);
 		room[block.size / 2] ^= 1;
-		assert_int_equal(mem_put_block(g.mem, 9, &block, i % 2), -EBADMSG);
+		assert_int_equal(mem_put_block(g.mem, 9, &block, how), -EBADMSG);
 		room[block.size / 2] ^= 1;
 		block.sum.word[3] ^= 1;
-		assert_int_equal(mem_put_block(g.mem, 9, &block, i % 2), -EBADMSG);
+		assert_int_equal(mem_put_block(g.mem, 9, &block, how), -EBADMSG);
 		block.kind = CODEC_NONE;
-		assert_int_equal(mem_put_block(g.mem, 9, &block, i % 2), -EBADMSG);
+		assert_int_equal(mem_put_block(g.mem, 9, &block, how), -EBADMSG);
 		block.kind = CODEC_RAW; /* its size is not that of a page */
-		assert_int_equal(mem_put_block(g.mem, 9, &block, i % 2), -EBADMSG);
-		assert_int_equal(mem_put_block(g.mem, NR_PAGES, &block, i % 2), -EINVAL);
+		assert_int_equal(mem_put_block(g.mem, 9, &block, how), -EBADMSG);
+		assert_int_equal(mem_put_block(g.mem, NR_PAGES, &block, how), -EINVAL);
 		assert_int_equal(mem_put_page(g.mem, NR_PAGES, page), -EINVAL);
 		look_at_all(&g);
 		read_all(&g);

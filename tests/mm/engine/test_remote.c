@@ -15,6 +15,9 @@
 
 #include "mm/codec/codec.h"
 #include "mm/base/pageset.h"
+#include "mm/engine/access.h"
+#include "mm/engine/copy.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/put.h"
 #include "mm/space/pager.h"
@@ -802,7 +805,7 @@ static void test_no_copy_meanwhile(void **state)
 	source_stop();
 	if (mem_snap_begin(g.mem, &err))
 		fail_msg("%s", err.text);
-	while (mem_snap_arm(g.mem, NULL))
+	while (mem_snap_mark(g.mem, NULL))
 		;
 	mem_snap_take(g.mem, NULL);
 	assert_int_equal(mem_snap_save(g.mem, &sink, &err), 0);

@@ -14,6 +14,9 @@
 #include <unistd.h>
 
 #include "mm/codec/codec.h"
+#include "mm/engine/access.h"
+#include "mm/engine/copy.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/put.h"
 #include "mm/image/image.h"
@@ -231,7 +234,7 @@ static void copy_all(struct guest *g)
 	struct err err;
 
 	assert_int_equal(mem_snap_begin(g->mem, &err), 0);
-	while (mem_snap_arm(g->mem, NULL))
+	while (mem_snap_mark(g->mem, NULL))
 		;
 	pthread_rwlock_wrlock(&g->world);
 	memcpy(instant, g->generation, NR_PAGES * sizeof(u32));
@@ -353,7 +356,7 @@ static void test_missing(void **state)
 
 	(void)state;
 	restored_open(&g, &cfg);
-	mem_hold_still(g.mem); /* nothing comes by itself */
+	mem_quiesce(g.mem); /* nothing comes by itself */
 	before = stats_of(&g);
 	assert_int_equal(mem_present(g.mem, bits), 0);
 	for (u32 no = 0; no < NR_PAGES; no++)
@@ -384,7 +387,7 @@ static void test_missing(void **state)
 		g.generation[no] = image_generation(no);
 		look_is(&g, no, g.generation[no]);
 	}
-	mem_move_on(g.mem);
+	mem_resume(g.mem);
 	assert_int_equal(put_missing_block(g.mem, 8, &zeros), 0);
 	g.generation[8] = 0;
 	check_all(&g);
@@ -405,7 +408,7 @@ static void test_there_before(void **state)
 	(void)state;
 	cfg.origin = &pager.pager;
 	assert_int_equal(space_create(&space, SIZE, SPACE_MEMFD), 0);
-	memset((u8 *)(uintptr_t)space_page(space, 8), 0, PAGE_SIZE);
+	memset(space_page(space, 8), 0, PAGE_SIZE);
 	assert_int_equal(mem_create(&mem, space, &cfg, &host, &err), 0);
 	assert_int_equal(mem_start(mem, &err), 0);
 	for (int i = 0; i < 2; i++) {

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "mm/codec/codec.h"
+#include "mm/engine/copy.h"
+#include "mm/engine/stats.h"
 #include "mm/image/image.h"
 #include "tests/mm/engine/mem_fixture.h"
 
@@ -87,7 +89,7 @@ static int copy_all(struct guest *g, struct sink *s)
 
 	if (ret)
 		fail_msg("%s", err.text);
-	while (mem_snap_arm(g->mem, NULL))
+	while (mem_snap_mark(g->mem, NULL))
 		;
 	take(g, s, NULL);
 	ret = save(g, s);
@@ -224,7 +226,7 @@ static void test_given_pages(void **state)
 		for (u32 no = 0; no < NR_PAGES; no += every)
 			pages[no / 64] |= (u64)1 << no % 64;
 		assert_int_equal(mem_snap_begin(g.mem, NULL), 0);
-		while (i % 2 && mem_snap_arm(g.mem, pages))
+		while (i % 2 && mem_snap_mark(g.mem, pages))
 			;
 		take(&g, &s, pages);
 		assert_int_equal(save(&g, &s), 0);
@@ -308,13 +310,13 @@ static void test_cancelled(void **state)
 	sink_open(&s);
 	/* while marking, and after the instant */
 	assert_int_equal(mem_snap_begin(g.mem, NULL), 0);
-	assert_true(mem_snap_arm(g.mem, NULL));
+	assert_true(mem_snap_mark(g.mem, NULL));
 	mem_snap_cancel(g.mem);
-	assert_false(mem_snap_arm(g.mem, NULL));
+	assert_false(mem_snap_mark(g.mem, NULL));
 	mem_snap_end(g.mem);
 	check_no_marks(&g);
 	assert_int_equal(mem_snap_begin(g.mem, NULL), 0);
-	while (mem_snap_arm(g.mem, NULL))
+	while (mem_snap_mark(g.mem, NULL))
 		;
 	take(&g, &s, NULL);
 	mem_snap_cancel(g.mem);

@@ -3,6 +3,7 @@
  * The memory engine as clients see it: the commands of vmm/control/qmp_cmds.h on a fake machine,
  * the JSON, what a person is shown of it, and the way of an event.
  */
+#include "mm/engine/stats.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 static struct mem_stats numbered_stats(void)
 {
 	struct mem_stats s = {
-		.armed = true,
+		.in_charge = true,
 		.policy = "clock+idle",
 		.limit = 1001,
 		.limit_min = 1002,

@@ -3,6 +3,7 @@
  * The second step's entries: every state and protection of a page, against a table of what they
  * must say; the shape of memory, by enumeration of its edges. What the engine knows is the test's.
  */
+#include "mm/engine/stats.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>

@@ -8,6 +8,8 @@
 #include <errno.h>
 
 #include "mm/codec/codec.h"
+#include "mm/engine/access.h"
+#include "mm/engine/stats.h"
 #include "mm/engine/evict.h"
 #include "mm/engine/impl.h"
 #include "vmm/inspect/nested.h"
@@ -59,7 +61,7 @@ static void an_engine_that_watches(void **state)
 	(void)state;
 	assert_int_equal(last_entry(&map, "absent"), 0);
 	write_page(&g, NO);
-	assert_false(stats_of(&g).armed);
+	assert_false(stats_of(&g).in_charge);
 	assert_int_equal(last_entry(&map, "resident"),
 			 PRESENT | NESTED_WRITE | NESTED_ACCESSED | NESTED_DIRTY);
 	check_counts(&map, &g);
@@ -98,7 +100,7 @@ static void a_page_comes_and_goes(void **state)
 	check_counts(&map, &g);
 	assert_true(page_right(&g, NO));
 	assert_int_equal(last_entry(&map, "resident"), in_use);
-	assert_int_equal(mem_put_block(g.mem, NO, &zeros, true), 0);
+	assert_int_equal(mem_put_block(g.mem, NO, &zeros, MEM_PUT_STORED), 0);
 	g.generation[NO] = 0;
 	assert_int_equal(last_entry(&map, "absent"), 0);
 	assert_true(page_right(&g, NO));

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "mm/engine/mem.h"
+#include "mm/engine/stats.h"
 #include "tests/lib/vm_fixture.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/inspect/translate.h"

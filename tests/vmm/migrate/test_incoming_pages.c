@@ -108,11 +108,11 @@ static void a_prepared_one_takes_pages(void **state)
 	(void)state;
 	half_open(&h, 1, true);
 	send_pages(h.main, 0, 600, 1);
-	assert_false(atomic_load(&h.guest.mem->armed));
+	assert_false(atomic_load(&h.guest.mem->in_charge));
 	for (u32 i = 0; i < 2; i++) {
 		source_say(h.main, MIGRATE_PREPARE, NULL, 0);
 		source_expect(h.main, MIGRATE_PREPARED);
-		assert_true(atomic_load(&h.guest.mem->armed));
+		assert_true(atomic_load(&h.guest.mem->in_charge));
 	}
 	send_pages(h.main, 300, 600, 2);
 	source_say(h.main, MIGRATE_STATE, "none", 4);
