@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checkpoints of the machine's guest, one at a time. Contract in machine.h. */
+/*
+ * Checkpoints of the machine's guest, one at a time, and the way back to one. Contract in
+ * machine.h.
+ *
+ * The work is a thread's (vmm/checkpoint/checkpoint.h), which wakes the main one when it has ended;
+ * until then m->checkpoint is there. It uses the VM and the chain, so it is ended before they go.
+ */
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
@@ -14,8 +20,8 @@
 
 void machine_listen_checkpoint(struct machine *m, machine_checkpoint_fn fn, void *opaque)
 {
-	m->checkpoint_listener = fn;
-	m->checkpoint_listener_opaque = opaque;
+	m->saving.listener = fn;
+	m->saving.opaque = opaque;
 }
 
 /* On the checkpoint's thread. */
@@ -23,23 +29,23 @@ static void has_ended(void *opaque)
 {
 	struct machine *m = opaque;
 
-	uv_async_send(&m->checkpoint_async);
+	uv_async_send(&m->saving.async);
 }
 
 static void tell(struct machine *m, const struct checkpoint_progress *progress)
 {
-	if (m->checkpoint_listener && !machine_is_over(m))
-		m->checkpoint_listener(m->checkpoint_listener_opaque, progress);
+	if (m->saving.listener && !machine_is_over(m))
+		m->saving.listener(m->saving.opaque, progress);
 }
 
 static void reap(struct machine *m)
 {
-	checkpoint_progress(m->checkpoint, &m->last_checkpoint);
+	checkpoint_progress(m->checkpoint, &m->saving.last);
 	checkpoint_destroy(m->checkpoint);
 	m->checkpoint = NULL;
 }
 
-void machine_on_checkpoint(uv_async_t *handle)
+static void on_ended(uv_async_t *handle)
 {
 	struct machine *m = handle->data;
 	struct checkpoint_progress now;
@@ -50,7 +56,13 @@ void machine_on_checkpoint(uv_async_t *handle)
 	if (now.phase < CHECKPOINT_DONE)
 		return; /* it is about another, which ended before it */
 	reap(m);
-	tell(m, &m->last_checkpoint);
+	tell(m, &m->saving.last);
+}
+
+void machine_open_checkpoint(struct machine *m)
+{
+	uv_async_init(m->loop, &m->saving.async, on_ended);
+	m->saving.async.data = m;
 }
 
 void machine_end_checkpoint(struct machine *m)
@@ -166,7 +178,7 @@ void machine_checkpoint_progress(const struct machine *m, struct checkpoint_prog
 	if (m->checkpoint)
 		checkpoint_progress(m->checkpoint, progress);
 	else
-		*progress = m->last_checkpoint;
+		*progress = m->saving.last;
 }
 
 /* ---- Back to it ---- */

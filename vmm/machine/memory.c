@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Orders and questions to the memory engine of the guest. Contract in machine.h. */
+/*
+ * Orders and questions to the memory engine of the guest, and what it tells. Contract in machine.h.
+ *
+ * What is set here is written into vm_cfg, too, so that it stays set through a reset. Events come
+ * on the engine's threads, which must not wait: they are put into a queue, and the main thread is
+ * woken to take them out.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mm/engine/stats.h"
-#include "vmm/machine/impl.h"
 #include "vmm/inspect/translate.h"
+#include "vmm/machine/impl.h"
 
 /* One step of machine_reclaim(), and when it stops. A step takes a few milliseconds here. */
 #define RECLAIM_SLICE (256 * KiB)
@@ -56,8 +62,8 @@ int machine_set_policy(struct machine *m, const char *policy, struct err *err)
 		free(copy);
 		return ret;
 	}
-	free(m->policy);
-	m->policy = copy;
+	free(m->memory.policy);
+	m->memory.policy = copy;
 	m->vm_cfg.mem.policy = copy;
 	return 0;
 }
@@ -140,4 +146,48 @@ int machine_audit_memory(struct machine *m, u64 *wrong, struct err *err)
 		return err_set(err, -EINVAL, "guest %s: is running (pause it first)", m->cfg.name);
 	*wrong = mem_audit(mem);
 	return 0;
+}
+
+/* ---- What the engine tells ---- */
+
+void machine_listen_memory(struct machine *m, machine_memory_event_fn fn, void *opaque)
+{
+	m->memory.listener = fn;
+	m->memory.opaque = opaque;
+}
+
+void machine_hear_memory(void *opaque, const struct mem_event *event)
+{
+	struct machine *m = opaque;
+
+	memory_events_put(&m->memory.events, event);
+	uv_async_send(&m->memory.async);
+}
+
+static void on_memory(uv_async_t *handle)
+{
+	struct machine *m = handle->data;
+	struct mem_event event;
+
+	while (memory_events_take(&m->memory.events, &event))
+		if (m->memory.listener && !machine_is_over(m))
+			m->memory.listener(m->memory.opaque, &event);
+}
+
+void machine_open_memory(struct machine *m)
+{
+	memory_events_init(&m->memory.events);
+	uv_async_init(m->loop, &m->memory.async, on_memory);
+	m->memory.async.data = m;
+}
+
+void machine_forget_memory_events(struct machine *m)
+{
+	memory_events_clear(&m->memory.events);
+}
+
+void machine_close_memory(struct machine *m)
+{
+	memory_events_fini(&m->memory.events);
+	free(m->memory.policy);
 }

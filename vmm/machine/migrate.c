@@ -9,41 +9,44 @@
 #include <string.h>
 
 #include "vmm/machine/impl.h"
+#include "vmm/migrate/incoming.h"
+#include "vmm/migrate/outgoing.h"
+#include "vmm/migrate/plan_thread.h"
 #include "vmm/run/vm_create.h"
 
 void machine_listen_migrate(struct machine *m, machine_migrate_fn fn, void *opaque)
 {
-	m->migrate_listener = fn;
-	m->migrate_listener_opaque = opaque;
+	m->moving.listener = fn;
+	m->moving.opaque = opaque;
 }
 
 static void changed(void *opaque)
 {
 	struct machine *m = opaque;
 
-	uv_async_send(&m->migrate_async);
+	uv_async_send(&m->moving.async);
 }
 
 void machine_migrate_progress(struct machine *m, struct migrate_progress *progress)
 {
 	*progress = (struct migrate_progress){.status = MIGRATE_NONE};
-	if (m->outgoing)
-		outgoing_progress(m->outgoing, progress);
-	else if (m->incoming)
-		incoming_progress(m->incoming, progress);
+	if (m->moving.outgoing)
+		outgoing_progress(m->moving.outgoing, progress);
+	else if (m->moving.incoming)
+		incoming_progress(m->moving.incoming, progress);
 }
 
 struct migrate_params *machine_migrate_params(struct machine *m)
 {
-	return &m->migrate_params;
+	return &m->moving.params;
 }
 
 static bool is_planning(const struct machine *m)
 {
 	struct planning_progress now = {.status = PLANNING_NONE};
 
-	if (m->planning)
-		planning_progress(m->planning, &now);
+	if (m->moving.planning)
+		planning_progress(m->moving.planning, &now);
 	return now.status == PLANNING_MEASURING;
 }
 
@@ -75,11 +78,11 @@ int machine_refuse_when_moving(const struct machine *m, struct err *err)
 	if (is_planning(m))
 		return err_set(err, -EBUSY, "guest %s: a migration is being planned (wait)",
 			       m->cfg.name);
-	if (m->outgoing)
-		outgoing_progress(m->outgoing, &now);
-	else if (m->incoming)
-		incoming_progress(m->incoming, &now);
-	ret = m->outgoing ? 0 : refuse_when_coming(m, now.status, err);
+	if (m->moving.outgoing)
+		outgoing_progress(m->moving.outgoing, &now);
+	else if (m->moving.incoming)
+		incoming_progress(m->moving.incoming, &now);
+	ret = m->moving.outgoing ? 0 : refuse_when_coming(m, now.status, err);
 	if (ret)
 		return ret;
 	return migrate_is_over(now.status)
@@ -117,18 +120,18 @@ int machine_plan(struct machine *m, const char *address, const struct migrate_pa
 
 	if (ret)
 		return ret;
-	planning_destroy(m->planning);
-	m->planning = NULL;
+	planning_destroy(m->moving.planning);
+	m->moving.planning = NULL;
 	order.vm = m->vm;
 	order.also_dirty = m->chain.dirty;
-	return planning_start(&m->planning, &order, err);
+	return planning_start(&m->moving.planning, &order, err);
 }
 
 void machine_planning_progress(struct machine *m, struct planning_progress *progress)
 {
 	*progress = (struct planning_progress){.status = PLANNING_NONE};
-	if (m->planning)
-		planning_progress(m->planning, progress);
+	if (m->moving.planning)
+		planning_progress(m->moving.planning, progress);
 }
 
 /* Whether the guest is the destination's by then. */
@@ -155,47 +158,48 @@ int machine_migrate(struct machine *m, const char *address, const struct migrate
 
 	if (ret)
 		return ret;
-	outgoing_destroy(m->outgoing);
-	m->outgoing = NULL;
-	m->told = MIGRATE_NONE;
-	m->told_round = 0;
+	outgoing_destroy(m->moving.outgoing);
+	m->moving.outgoing = NULL;
+	m->moving.told = MIGRATE_NONE;
+	m->moving.told_round = 0;
 	cfg.vm = m->vm;
 	cfg.also_dirty = m->chain.dirty;
-	return outgoing_start(&m->outgoing, &cfg, err);
+	return outgoing_start(&m->moving.outgoing, &cfg, err);
 }
 
 static int need_outgoing(const struct machine *m, struct err *err)
 {
-	return m->outgoing ? 0 : err_set(err, -ENOENT, "guest %s: is not moving", m->cfg.name);
+	return m->moving.outgoing ? 0
+				  : err_set(err, -ENOENT, "guest %s: is not moving", m->cfg.name);
 }
 
 int machine_cancel_migration(struct machine *m, struct err *err)
 {
-	return m->outgoing ? outgoing_cancel(m->outgoing, err) : 0;
+	return m->moving.outgoing ? outgoing_cancel(m->moving.outgoing, err) : 0;
 }
 
 int machine_go_postcopy(struct machine *m, struct err *err)
 {
 	int ret = need_outgoing(m, err);
 
-	return ret ? ret : outgoing_go_postcopy(m->outgoing, err);
+	return ret ? ret : outgoing_go_postcopy(m->moving.outgoing, err);
 }
 
 int machine_recover_migration(struct machine *m, const char *address, struct err *err)
 {
 	int ret;
 
-	if (m->incoming && !m->outgoing && !strncmp(address, "file:", 5))
-		return incoming_finish_from(m->incoming, address + 5, err);
+	if (m->moving.incoming && !m->moving.outgoing && !strncmp(address, "file:", 5))
+		return incoming_finish_from(m->moving.incoming, address + 5, err);
 	ret = need_outgoing(m, err);
-	return ret ? ret : outgoing_recover(m->outgoing, address, err);
+	return ret ? ret : outgoing_recover(m->moving.outgoing, address, err);
 }
 
 int machine_take_back(struct machine *m, struct err *err)
 {
 	int ret = need_outgoing(m, err);
 
-	return ret ? ret : outgoing_take_back(m->outgoing, err);
+	return ret ? ret : outgoing_take_back(m->moving.outgoing, err);
 }
 
 /* It runs elsewhere: its processors here stay where they are, for good. */
@@ -203,7 +207,7 @@ static void has_left(struct machine *m)
 {
 	if (m->state == MACHINE_POSTMIGRATE || machine_is_over(m))
 		return;
-	m->state_before = m->state;
+	m->moving.state_before = m->state;
 	m->state = MACHINE_POSTMIGRATE;
 	machine_notify(m, MACHINE_EV_STOP, SHUTDOWN_BY_NONE);
 }
@@ -213,7 +217,7 @@ static void has_stayed(struct machine *m)
 {
 	if (m->state != MACHINE_POSTMIGRATE)
 		return;
-	m->state = m->state_before;
+	m->state = m->moving.state_before;
 	if (m->state == MACHINE_RUNNING)
 		machine_notify(m, MACHINE_EV_RESUME, SHUTDOWN_BY_NONE);
 }
@@ -229,14 +233,14 @@ int machine_receive(struct machine *m, const char *address, struct err *err)
 		.changed = changed,
 	};
 
-	if (m->state != MACHINE_INMIGRATE || m->incoming)
+	if (m->state != MACHINE_INMIGRATE || m->moving.incoming)
 		return err_set(err, -EINVAL, "guest %s: waits for no guest", m->cfg.name);
-	return incoming_start(&m->incoming, &cfg, err);
+	return incoming_start(&m->moving.incoming, &cfg, err);
 }
 
 const char *machine_receives_at(const struct machine *m)
 {
-	return m->incoming ? incoming_address(m->incoming) : NULL;
+	return m->moving.incoming ? incoming_address(m->moving.incoming) : NULL;
 }
 
 /* A VM for the guest that is about to come. What stands against it is the other side's to hear. */
@@ -255,9 +259,9 @@ static void make_vm(struct machine *m, const struct incoming_guest *guest)
 	if (!ret)
 		ret = vm_start(m->vm, VM_PAUSE, &err);
 	if (ret)
-		incoming_refuse(m->incoming, &err);
+		incoming_refuse(m->moving.incoming, &err);
 	else
-		incoming_give_vm(m->incoming, m->vm);
+		incoming_give_vm(m->moving.incoming, m->vm);
 }
 
 static void has_come(struct machine *m)
@@ -276,9 +280,9 @@ static void look_in(struct machine *m)
 	const struct incoming_guest *guest;
 	struct migrate_progress now;
 
-	if (incoming_wants_vm(m->incoming, &guest))
+	if (incoming_wants_vm(m->moving.incoming, &guest))
 		make_vm(m, guest);
-	incoming_progress(m->incoming, &now);
+	incoming_progress(m->moving.incoming, &now);
 	if (has_moved(now.status))
 		has_come(m);
 	else if (now.status == MIGRATE_FAILED)
@@ -292,45 +296,52 @@ static void tell(struct machine *m)
 	struct migrate_progress now;
 
 	machine_migrate_progress(m, &now);
-	if (!m->migrate_listener || machine_is_over(m))
+	if (!m->moving.listener || machine_is_over(m))
 		return;
-	if (now.round != m->told_round)
-		m->migrate_listener(m->migrate_listener_opaque, &now, true);
-	if (now.status != m->told)
-		m->migrate_listener(m->migrate_listener_opaque, &now, false);
-	m->told = now.status;
-	m->told_round = now.round;
+	if (now.round != m->moving.told_round)
+		m->moving.listener(m->moving.opaque, &now, true);
+	if (now.status != m->moving.told)
+		m->moving.listener(m->moving.opaque, &now, false);
+	m->moving.told = now.status;
+	m->moving.told_round = now.round;
 }
 
-void machine_on_migrate(uv_async_t *handle)
+static void on_migrate(uv_async_t *handle)
 {
 	struct machine *m = handle->data;
 	struct migrate_progress now;
 
-	if (m->outgoing) {
-		outgoing_progress(m->outgoing, &now);
+	if (m->moving.outgoing) {
+		outgoing_progress(m->moving.outgoing, &now);
 		if (has_moved(now.status) || now.status == MIGRATE_UNSURE)
 			has_left(m);
 		else if (now.status == MIGRATE_FAILED)
 			has_stayed(m);
-	} else if (m->incoming) {
+	} else if (m->moving.incoming) {
 		look_in(m);
 	}
 	tell(m);
 }
 
+void machine_open_migration(struct machine *m)
+{
+	m->moving.params = MIGRATE_DEFAULTS;
+	uv_async_init(m->loop, &m->moving.async, on_migrate);
+	m->moving.async.data = m;
+}
+
 void machine_end_migration(struct machine *m)
 {
-	planning_destroy(m->planning);
-	m->planning = NULL;
-	outgoing_destroy(m->outgoing);
-	m->outgoing = NULL;
-	if (m->incoming)
-		incoming_stop(m->incoming);
+	planning_destroy(m->moving.planning);
+	m->moving.planning = NULL;
+	outgoing_destroy(m->moving.outgoing);
+	m->moving.outgoing = NULL;
+	if (m->moving.incoming)
+		incoming_stop(m->moving.incoming);
 }
 
 void machine_forget_migration(struct machine *m)
 {
-	incoming_destroy(m->incoming);
-	m->incoming = NULL;
+	incoming_destroy(m->moving.incoming);
+	m->moving.incoming = NULL;
 }
