@@ -188,6 +188,17 @@ expect "a guest that passes" 0 "" "${run[@]}" --kernel "$MICRO" --append job=non
 check "nothing is left in the runtime directory" test -z "$(ls "$QUIRE_RUNTIME_DIR")"
 expect "full disk under the serial port" 1 "serial output: No space left" "$QUIRE" run \
 	--kernel "$MICRO" --append 'job=verify passes=1 size=1M' --serial file:/dev/full
+# A guest that prints its last line and ends: which of both is noticed first does not matter.
+last_words()
+{
+	local i
+	for ((i = 0; i < 20; i++)); do
+		"$QUIRE" run --kernel "$MICRO" --append 'job=none' --serial "$1" 2>/dev/null </dev/null
+		[ $? = "$2" ] || return 1
+	done
+}
+check "last words on a full disk" last_words file:/dev/full 1
+check "last words on another" last_words "file:$WORK/last" 0
 expect "a reader that goes away" 0 "" bash -c "$QUIRE run --kernel $MICRO --append \
 	'job=verify passes=0 size=1M status=1' 2>$WORK/pipe | head -n 1 >/dev/null; grep -q 'Broken pipe' $WORK/pipe"
 

@@ -75,6 +75,7 @@ check "stuck reader: the guest waits for it" stands_still stuck 1000
 check "stuck reader: pause" timely "$QUIRE" pause stuck
 check "stuck reader: quit" timely "$QUIRE" quit stuck
 gone stuck
+check "stuck reader: what is lost makes it an error" [ $? = 1 ]
 exec 7<&-
 
 # A socket: who connects sees what comes from then on; who leaves can come back.

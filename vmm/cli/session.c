@@ -162,10 +162,11 @@ int session_live(const struct launch *l)
 	} else {
 		announce(l);
 		uv_run(&s.loop, UV_RUN_DEFAULT);
-		status = machine_exit_status(s.machine, &err);
 	}
 	if (s.control)
 		control_destroy(s.control);
+	if (!ret)
+		status = machine_exit_status(s.machine, &err);
 	machine_destroy(s.machine);
 	if (!ret && err.text[0] && !(l->is_clone && s.signalled))
 		fprintf(stderr, "quire: guest %s: %s\n", l->machine.name, err.text);

@@ -128,44 +128,60 @@ static bool writable(int fd, int wait_ms)
 	return poll(&p, 1, wait_ms) == 1;
 }
 
-static void output_error(struct console *c, int errnum)
+/* A client of ours may go away; with anything else, the rest of the output is lost. */
+static int output_error(struct console *c, int errnum, struct err *err)
 {
-	struct err why;
-
 	if (c->listener >= 0) {
 		hang_up(c);
-		return;
+		return 0;
 	}
-	err_set(&why, -errnum, "serial output: %s", strerror(errnum));
 	c->out = -1;
-	c->host->failed(c->host->opaque, &why);
+	return err_set(err, -errnum, "serial output: %s", strerror(errnum));
 }
 
 /*
- * Write what is queued, waiting up to @wait_ms at a time for the descriptor. Returns false when it
- * takes no more for now.
+ * Write what is queued, waiting up to @wait_ms at a time for the descriptor. -EAGAIN when it takes
+ * no more for now; another -errno, once, with a sentence, when it never will.
  */
-static bool drain(struct console *c, int wait_ms)
+static int drain(struct console *c, int wait_ms, struct err *err)
 {
 	u8 buf[PIPE_BUF];
+	int ret = 0;
 	size_t n;
 
-	while ((n = peek(c, buf, sizeof(buf)))) {
+	while (!ret && (n = peek(c, buf, sizeof(buf)))) {
 		ssize_t done = (ssize_t)n;
 
 		if (c->out >= 0) {
 			if (!writable(c->out, wait_ms))
-				return false;
+				return -EAGAIN;
 			done = write(c->out, buf, n);
 		}
 		if (done < 0 && (errno == EAGAIN || errno == EINTR))
 			continue;
 		if (done < 0)
-			output_error(c, errno);
+			ret = output_error(c, errno, err);
 		else
 			consume(c, (size_t)done);
 	}
-	return true;
+	return ret;
+}
+
+int console_flush(struct console *c, struct err *err)
+{
+	int ret = drain(c, 0, err);
+
+	return ret == -EAGAIN ? 0 : ret;
+}
+
+int console_finish(struct console *c, struct err *err)
+{
+	int ret = drain(c, FLUSH_WAIT_MS, err);
+
+	if (ret != -EAGAIN || c->listener >= 0)
+		return ret == -EAGAIN ? 0 : ret;
+	return err_set(err, -ETIMEDOUT,
+		       "serial output: its reader has stopped, and the rest is lost");
 }
 
 static void on_ready(uv_poll_t *handle, int status, int events);
@@ -189,9 +205,14 @@ static void watch(struct console *c)
 
 static void push_output(struct console *c)
 {
-	c->want_out = !drain(c, 0);
+	struct err why;
+	int ret = drain(c, 0, &why);
+
+	c->want_out = ret == -EAGAIN;
 	c->written_at = uv_now(c->loop);
 	watch(c);
+	if (ret && ret != -EAGAIN)
+		c->host->failed(c->host->opaque, &why);
 }
 
 static void on_batch(uv_timer_t *timer)
@@ -499,7 +520,6 @@ void console_destroy(struct console *c)
 {
 	if (!c)
 		return;
-	drain(c, FLUSH_WAIT_MS);
 	if (c->raw)
 		tcsetattr(c->in, TCSADRAIN, &c->cooked);
 	if (c->in_polled)

@@ -39,7 +39,7 @@ struct console_host {
 	void (*drained)(void *opaque);
 	/* The user pressed the escape key's x. */
 	void (*quit)(void *opaque);
-	/* Output cannot be written any more. */
+	/* Output cannot be written any more; not called by those that return it. */
 	void (*failed)(void *opaque, const struct err *why);
 };
 
@@ -50,7 +50,20 @@ struct console_host {
 int console_create(struct console **out, uv_loop_t *loop, const char *spec,
 		   const struct console_host *host, struct err *err);
 
-/* Write out what is queued, for at most a second without progress; restore the terminal; close. */
+/*
+ * What the guest has printed so far is to be written before anybody says how it ended. Write what
+ * the descriptor takes at once; what it does not take stays queued. -errno and a sentence when it
+ * cannot be written.
+ */
+int console_flush(struct console *c, struct err *err);
+
+/*
+ * Once nothing more comes: write the rest, for at most a second without progress. -errno and a
+ * sentence when some of it is lost; where there is nobody to read it, none is.
+ */
+int console_finish(struct console *c, struct err *err);
+
+/* Restore the terminal, close. What is still queued is lost. */
 void console_destroy(struct console *c);
 
 void console_put(struct console *c, u8 byte);

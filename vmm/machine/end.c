@@ -12,7 +12,7 @@
 
 static void finish(struct machine *m, enum shutdown_cause cause, int status, const struct err *why)
 {
-	struct err wrong;
+	struct err wrong, lost;
 
 	if (machine_is_over(m))
 		return;
@@ -23,6 +23,12 @@ static void finish(struct machine *m, enum shutdown_cause cause, int status, con
 	}
 	if (m->state == MACHINE_RUNNING && m->vm)
 		vm_halt(m->vm);
+	/* it has printed its last: that is written before its end is told, or is what ended it */
+	if (console_flush(m->console, &lost) && cause != SHUTDOWN_BY_ERROR) {
+		cause = SHUTDOWN_BY_ERROR;
+		status = 1;
+		why = &lost;
+	}
 	m->state = cause == SHUTDOWN_BY_ERROR ? MACHINE_INTERNAL_ERROR : MACHINE_SHUTDOWN;
 	m->end.status = status;
 	if (why)
@@ -73,8 +79,15 @@ void machine_quit(struct machine *m, enum shutdown_cause cause)
 	finish(m, cause, why.text[0] ? 1 : 0, &why);
 }
 
-int machine_exit_status(const struct machine *m, struct err *why)
+int machine_exit_status(struct machine *m, struct err *why)
 {
+	struct err lost;
+
+	/* a sentence that is there already is of what happened before */
+	if (console_finish(m->console, &lost) && !m->end.why.text[0]) {
+		m->end.status = 1;
+		m->end.why = lost;
+	}
 	*why = m->end.why;
 	return m->end.status;
 }

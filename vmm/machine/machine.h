@@ -84,8 +84,8 @@ enum machine_launch { MACHINE_RUN, MACHINE_HOLD };
 int machine_start(struct machine *m, enum machine_launch launch, struct err *err);
 
 /*
- * Take it apart; the console gets a bounded time to write what is left. Memory goes with the last
- * of its handles, so the loop must run once more afterwards. NULL is allowed.
+ * Take it apart. Memory goes with the last of its handles, so the loop must run once more
+ * afterwards. NULL is allowed.
  */
 void machine_destroy(struct machine *m);
 
@@ -96,10 +96,11 @@ void machine_destroy(struct machine *m);
 bool machine_is_emulated_linux(const struct machine *m);
 
 /*
- * Once the loop has stopped: the exit status, and *why it is not 0 where there is more to say (else
- * empty).
+ * Once the loop has stopped: let the console write what is left, for a bounded time; then the exit
+ * status, and *why it is not 0 where there is more to say (else empty). It is not 0 when something
+ * that the guest printed could not be written.
  */
-int machine_exit_status(const struct machine *m, struct err *why);
+int machine_exit_status(struct machine *m, struct err *why);
 
 enum machine_state machine_state(const struct machine *m);
 const char *machine_name(const struct machine *m);
