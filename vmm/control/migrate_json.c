@@ -65,7 +65,7 @@ static json_t *ours(const struct migrate_progress *p)
 		number(b->deltas), "lz4", number(b->packed), "raw", number(b->raw), "stored",
 		number(b->stored));
 
-	set(object, "spells", p->spells);
+	set(object, "spells", p->slices);
 	if (p->downtime_ns)
 		set(object, "downtime-us", p->downtime_ns / 1000);
 	return object;

@@ -93,12 +93,12 @@ struct migrate_progress {
 	u64 bytes;			 /* on the wire, all connections */
 	u64 bytes_in[MIGRATE_NR_PHASES]; /* of them, by phase */
 	u64 bytes_further;		 /* of them, on those beside the main and the urgent one */
-	u64 rate, pages_rate;  /* bytes and pages a second, lately; once it is over, in all */
-	u64 expected_ns;       /* of downtime, if it stopped now */
-	u64 downtime_ns;       /* as it was, from the last instruction here to the first there */
-	u64 setup_ns;	       /* of the total, before any memory went; so far, or in all */
-	u64 total_ns;	       /* so far, or in all */
-	u32 spells;	       /* for which it stood still so that the pause could be short */
+	u64 rate, pages_rate; /* bytes and pages a second, lately; once it is over, in all */
+	u64 expected_ns;      /* of downtime, if it stopped now */
+	u64 downtime_ns;      /* as it was, from the last instruction here to the first there */
+	u64 setup_ns;	      /* of the total, before any memory went; so far, or in all */
+	u64 total_ns;	      /* so far, or in all */
+	u32 slices; /* of time, for which it stood still so that the pause could be short */
 	unsigned int throttle; /* per cent that the fastest writer is kept waiting */
 	u64 asked;	       /* pages that the guest had to wait for after it moved */
 	bool planned;	       /* the strategy was chosen by this plan */

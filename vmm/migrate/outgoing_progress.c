@@ -2,7 +2,15 @@
 /*
  * What is told of a migration by its source, and what is counted for that alone. Bytes are counted
  * where they are sent, by the connections; here they are given to the phase that was under way.
+ *
+ * Any thread; everything under o->lock, which each function takes unless its contract says that it
+ * is held. The owner is told (cfg.changed()) without it.
+ *
+ * Always: bytes are counted once, in the phase in which they went, and those of connections that
+ * are no more stay counted.
  */
+#include "vmm/migrate/outgoing_progress.h"
+
 #include "mm/base/clock.h"
 #include "vmm/migrate/outgoing_impl.h"
 
@@ -23,7 +31,7 @@ void outgoing_set_status(struct outgoing *o, enum migrate_status status)
 static void count_bytes(struct outgoing *o)
 {
 	struct migrate_progress *p = &o->progress;
-	u64 bytes = o->bytes_before, further = o->further_before;
+	u64 bytes = o->counts.bytes_before, further = o->counts.further_before;
 
 	for (u32 i = 0; i < MIGRATE_MAX_STREAMS; i++) {
 		u64 sent = o->wires[i] ? wire_sent(o->wires[i]) : 0;
@@ -32,7 +40,7 @@ static void count_bytes(struct outgoing *o)
 		further += i ? sent : 0;
 	}
 	bytes += o->urgent ? wire_sent(o->urgent) : 0;
-	p->bytes_in[o->phase] += bytes - p->bytes;
+	p->bytes_in[o->counts.phase] += bytes - p->bytes;
 	p->bytes = bytes;
 	p->bytes_further = further;
 }
@@ -42,8 +50,8 @@ static void count_pages(struct outgoing *o)
 	struct migrate_progress *p = &o->progress;
 	struct sender_stats stats;
 
-	p->batch = o->batch_before;
-	batch_add_stats(&p->batch, &o->urgent_batch);
+	p->batch = o->counts.batch_before;
+	batch_add_stats(&p->batch, &o->counts.urgent_batch);
 	if (!o->sender)
 		return;
 	sender_get_stats(o->sender, &stats);
@@ -63,10 +71,10 @@ void outgoing_keep_pages(struct outgoing *o, struct sender *sender)
 
 	if (sender) {
 		sender_get_stats(sender, &stats);
-		batch_add_stats(&o->batch_before, &stats.batch);
+		batch_add_stats(&o->counts.batch_before, &stats.batch);
 	}
-	batch_add_stats(&o->batch_before, &o->urgent_batch);
-	o->urgent_batch = (struct batch_stats){.pages = 0};
+	batch_add_stats(&o->counts.batch_before, &o->counts.urgent_batch);
+	o->counts.urgent_batch = (struct batch_stats){.pages = 0};
 }
 
 struct wire *outgoing_take_wire(struct outgoing *o, struct wire **at)
@@ -77,9 +85,9 @@ struct wire *outgoing_take_wire(struct outgoing *o, struct wire **at)
 	pthread_mutex_lock(&o->lock);
 	w = *at;
 	sent = w ? wire_sent(w) : 0;
-	o->bytes_before += sent;
+	o->counts.bytes_before += sent;
 	if (at != &o->wires[0] && at != &o->urgent)
-		o->further_before += sent;
+		o->counts.further_before += sent;
 	*at = NULL;
 	pthread_mutex_unlock(&o->lock);
 	return w;
@@ -88,8 +96,17 @@ struct wire *outgoing_take_wire(struct outgoing *o, struct wire **at)
 void outgoing_enter(struct outgoing *o, enum migrate_phase phase)
 {
 	pthread_mutex_lock(&o->lock);
+	ASSERT(phase >= o->counts.phase);
 	count_bytes(o);
-	o->phase = phase;
+	o->counts.phase = phase;
+	pthread_mutex_unlock(&o->lock);
+}
+
+void outgoing_note_asked(struct outgoing *o, u32 n, const struct batch_encoder *e)
+{
+	pthread_mutex_lock(&o->lock);
+	o->progress.asked += n;
+	batch_get_stats(e, &o->counts.urgent_batch);
 	pthread_mutex_unlock(&o->lock);
 }
 
@@ -103,12 +120,12 @@ static u64 per_second(u64 n, u64 ns)
 void outgoing_note_set_up(struct outgoing *o)
 {
 	pthread_mutex_lock(&o->lock);
-	if (!o->is_set_up) {
-		o->is_set_up = true;
+	if (!o->counts.is_set_up) {
+		o->counts.is_set_up = true;
 		count(o);
-		o->rated_ns = now_ns();
-		o->rated_bytes = o->progress.bytes;
-		o->progress.setup_ns = o->rated_ns - o->began_ns;
+		o->counts.rated_ns = now_ns();
+		o->counts.rated_bytes = o->progress.bytes;
+		o->progress.setup_ns = o->counts.rated_ns - o->began_ns;
 	}
 	pthread_mutex_unlock(&o->lock);
 }
@@ -118,13 +135,14 @@ static void measure(struct outgoing *o, u64 now)
 {
 	struct migrate_progress *p = &o->progress;
 
-	if (!o->is_set_up || now - o->rated_ns < LATELY_NS)
+	if (!o->counts.is_set_up || now - o->counts.rated_ns < LATELY_NS)
 		return;
-	p->rate = per_second(p->bytes - o->rated_bytes, now - o->rated_ns);
-	p->pages_rate = per_second(p->batch.pages - o->rated_pages, now - o->rated_ns);
-	o->rated_ns = now;
-	o->rated_bytes = p->bytes;
-	o->rated_pages = p->batch.pages;
+	p->rate = per_second(p->bytes - o->counts.rated_bytes, now - o->counts.rated_ns);
+	p->pages_rate = per_second(p->batch.pages - o->counts.rated_pages,
+				   now - o->counts.rated_ns);
+	o->counts.rated_ns = now;
+	o->counts.rated_bytes = p->bytes;
+	o->counts.rated_pages = p->batch.pages;
 }
 
 void outgoing_sum_up(struct outgoing *o)
@@ -133,7 +151,7 @@ void outgoing_sum_up(struct outgoing *o)
 
 	count(o);
 	p->total_ns = now_ns() - o->began_ns;
-	if (!o->is_set_up)
+	if (!o->counts.is_set_up)
 		p->setup_ns = p->total_ns;
 	p->rate = per_second(p->bytes, p->total_ns - p->setup_ns);
 	p->pages_rate = per_second(p->batch.pages, p->total_ns - p->setup_ns);
@@ -148,7 +166,7 @@ void outgoing_progress(struct outgoing *o, struct migrate_progress *progress)
 		count(o);
 		measure(o, now);
 		o->progress.total_ns = now - o->began_ns;
-		if (!o->is_set_up)
+		if (!o->counts.is_set_up)
 			o->progress.setup_ns = o->progress.total_ns;
 	}
 	*progress = o->progress;

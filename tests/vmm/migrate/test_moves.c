@@ -366,18 +366,18 @@ static unsigned int slowed_down_by(bool auto_converge)
  * It may stand still for all that a round leaves, and does so for a little of it at a time; if the
  * other side answers soon, which it need not on a busy host.
  */
-static void by_spells(void **state)
+static void in_slices(void **state)
 {
 	struct migrate_params params = MIGRATE_DEFAULTS;
-	struct migrate_progress now = {.spells = 0};
+	struct migrate_progress now = {.slices = 0};
 
 	(void)state;
 	params.copy = true;
 	params.bandwidth = 8 * MiB;
 	params.downtime_ns = 1000000000;
-	for (int i = 0; i < 5 && !now.spells; i++)
+	for (int i = 0; i < 5 && !now.slices; i++)
 		now = move(next_address(), &params);
-	assert_true(now.spells > 0);
+	assert_true(now.slices > 0);
 	assert_true(now.downtime_ns < params.downtime_ns);
 }
 
@@ -771,7 +771,7 @@ int main(void)
 		cmocka_unit_test(by_rounds),
 		cmocka_unit_test(by_its_memory_itself),
 		cmocka_unit_test(before_its_memory),
-		cmocka_unit_test(by_spells),
+		cmocka_unit_test(in_slices),
 		cmocka_unit_test(slowed_down_if_it_may_be),
 		cmocka_unit_test(with_a_key),
 		cmocka_unit_test(with_a_spill),

@@ -7,17 +7,30 @@
  * When a connection breaks nothing is lost: what is here stays, what is there as well, and the
  * guest stands still where it needs a page. A new connection (outgoing_recover()) begins with the
  * other side's word on what it is missing.
+ *
+ * Threads: "migrate" pushes, "urgent" answers, each with an encoder of its own; they share o->todo,
+ * bit by bit, and the sender. "urgent" lives within serve_once(), while the connections stay what
+ * they are. What the owner orders (o->postcopy.recover) is under o->lock.
+ *
+ * Always: what is in o->dirty when the guest goes is all that the other side lacks, and stays as it
+ * is until all of it has been spilled, where that was wished for.
  */
+#include "vmm/migrate/outgoing_postcopy.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mm/base/pageset.h"
 #include "mm/engine/copy.h"
+#include "mm/image/image.h"
 #include "mm/base/thread.h"
 #include "vmm/migrate/first_pages.h"
 #include "vmm/migrate/talk.h"
 #include "vmm/migrate/outgoing_impl.h"
+#include "vmm/migrate/outgoing_link.h"
+#include "vmm/migrate/outgoing_progress.h"
+#include "vmm/migrate/outgoing_round.h"
 #include "vmm/migrate/spill.h"
 #include "vmm/vm/vm.h"
 
@@ -28,6 +41,30 @@
 #define STALE_TIMES 4
 
 /* ---- Before it goes ---- */
+
+int outgoing_postcopy_begin(struct outgoing *o, struct err *err)
+{
+	struct outgoing_postcopy *p = &o->postcopy;
+	const char *dir = o->cfg.params.spill;
+
+	p->first = calloc(o->words, sizeof(u64));
+	if (!p->first)
+		return err_set(err, -ENOMEM, "out of memory");
+	return dir[0] ? spill_begin(&p->spill, dir, o->nr_pages, err) : 0;
+}
+
+void outgoing_note_first(struct outgoing *o)
+{
+	first_pages(o->cfg.vm, o->postcopy.first);
+}
+
+void outgoing_postcopy_fini(struct outgoing *o)
+{
+	if (o->postcopy.spill)
+		image_abort(o->postcopy.spill);
+	free(o->postcopy.recover);
+	free(o->postcopy.first);
+}
 
 /* o->todo has what is in both o->dirty and @pages, which is no more to be sent otherwise. */
 static void take(struct outgoing *o, const u64 *pages)
@@ -78,7 +115,7 @@ int outgoing_prepare(struct outgoing *o, struct err *err)
 		ret = outgoing_harvest(o, o->dirty, err);
 	if (ret)
 		return ret;
-	take(o, o->first);
+	take(o, o->postcopy.first);
 	ret = outgoing_send_round(o, err);
 	return ret || !stale ? ret : tell_stale(o, err);
 }
@@ -88,14 +125,14 @@ int outgoing_tell_missing(struct outgoing *o, struct err *err)
 {
 	int ret;
 
-	memset(o->first, 0, o->words * sizeof(u64));
-	ret = outgoing_harvest(o, o->first, err);
+	memset(o->postcopy.first, 0, o->words * sizeof(u64));
+	ret = outgoing_harvest(o, o->postcopy.first, err);
 	if (ret)
 		return ret;
-	pageset_add(o->dirty, o->first, o->words);
-	pageset_cut(o->first, o->words, MAX_FRESH);
-	first_pages(o->cfg.vm, o->first);
-	take(o, o->first);
+	pageset_add(o->dirty, o->postcopy.first, o->words);
+	pageset_cut(o->postcopy.first, o->words, MAX_FRESH);
+	first_pages(o->cfg.vm, o->postcopy.first);
+	take(o, o->postcopy.first);
 	return migrate_send_bitmap(o->wires[0], MIGRATE_MISSING, o->dirty, o->words, err);
 }
 
@@ -161,13 +198,10 @@ static void *urgent_thread(void *arg)
 			break;
 		memcpy(&ask, msg.data, sizeof(ask));
 		u->ret = answer(u, &ask);
-		pthread_mutex_lock(&u->o->lock);
-		u->o->progress.asked += ask.n;
-		batch_get_stats(u->encoder, &u->o->urgent_batch);
-		pthread_mutex_unlock(&u->o->lock);
+		outgoing_note_asked(u->o, ask.n, u->encoder);
 	}
 	/* one connection broken is all broken: nobody waits for the others, unless for the end */
-	if (!u->o->pushed)
+	if (!atomic_load(&u->o->postcopy.pushed))
 		sender_cut(u->o->sender);
 	return NULL;
 }
@@ -180,9 +214,9 @@ static void *urgent_thread(void *arg)
  */
 static int spill(struct outgoing *o, struct err *err)
 {
-	struct image_writer *w = o->spill;
+	struct image_writer *w = o->postcopy.spill;
 
-	o->spill = NULL;
+	o->postcopy.spill = NULL;
 	return w ? spill_write(w, o->cfg.vm->mem, o->dirty, o->nr_pages, o->session, err) : 0;
 }
 
@@ -199,13 +233,13 @@ static int push(struct outgoing *o, struct err *err)
 	sender_set_alone(o->sender);
 	sender_set_bandwidth(o->sender, o->cfg.params.post_bandwidth);
 	ret = sender_send(o->sender, o->todo, err);
-	o->pushed = !ret;
+	atomic_store(&o->postcopy.pushed, !ret);
 	if (!ret)
 		ret = wire_send(o->wires[0], MIGRATE_PUSHED, NULL, 0, err);
 	if (!ret)
 		ret = migrate_expect(o->wires[0], MIGRATE_DONE, -1, &msg, err);
 	if (!ret)
-		outgoing_thank(o);
+		outgoing_send_done(o);
 	return ret;
 }
 
@@ -264,7 +298,7 @@ static int reconnect(struct outgoing *o, bool *done, struct err *err)
 		ret = hear_missing(o, done, err);
 	if (ret || *done) {
 		if (*done)
-			outgoing_thank(o);
+			outgoing_send_done(o);
 		return ret;
 	}
 	ret = outgoing_connect_rest(o, err);
@@ -285,16 +319,36 @@ static bool wait_for_recovery(struct outgoing *o, const struct err *why)
 	pthread_mutex_unlock(&o->lock);
 	outgoing_set_status(o, MIGRATE_POSTCOPY_PAUSED);
 	pthread_mutex_lock(&o->lock);
-	while (!o->quit && !o->recover)
+	while (!o->quit && !o->postcopy.recover)
 		pthread_cond_wait(&o->wake, &o->lock);
 	go_on = !o->quit;
 	if (go_on) {
 		free(o->address);
-		o->cfg.address = o->address = o->recover;
-		o->recover = NULL;
+		o->cfg.address = o->address = o->postcopy.recover;
+		o->postcopy.recover = NULL;
 	}
 	pthread_mutex_unlock(&o->lock);
 	return go_on;
+}
+
+int outgoing_recover(struct outgoing *o, const char *address, struct err *err)
+{
+	char *copy = strdup(address);
+	int ret = copy ? wire_check_address(address, err) : err_set(err, -ENOMEM, "out of memory");
+
+	pthread_mutex_lock(&o->lock);
+	if (!ret && o->progress.status != MIGRATE_POSTCOPY_PAUSED)
+		ret = err_set(err, -EINVAL, "there is no broken migration to recover");
+	if (!ret) {
+		free(o->postcopy.recover);
+		o->postcopy.recover = copy;
+		o->progress.status = MIGRATE_POSTCOPY_RECOVER;
+		copy = NULL;
+		pthread_cond_broadcast(&o->wake);
+	}
+	pthread_mutex_unlock(&o->lock);
+	free(copy);
+	return ret;
 }
 
 /*
@@ -306,12 +360,12 @@ int outgoing_serve(struct outgoing *o, struct err *err)
 	bool done = false, at_once = !o->sender;
 	int ret;
 
+	ASSERT(o->gone && o->post);
 	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
 	outgoing_set_status(o, MIGRATE_POSTCOPY_ACTIVE);
 	ret = at_once ? -EPIPE : serve_once(o, err);
 	while (ret && !done) {
-		at_once |= o->pushed;
-		o->pushed = false;
+		at_once |= atomic_exchange(&o->postcopy.pushed, false);
 		if (!at_once && !wait_for_recovery(o, err))
 			break;
 		at_once = false;

@@ -10,8 +10,17 @@
  * Where rounds do not become smaller, the vCPUs that write are made to wait, the more the longer it
  * lasts (vmm/migrate/throttle.h); readers are not. Where that is not wanted, rounds go on for as
  * long as the owner lets them.
+ *
+ * On the migration's thread, which alone has o->todo and o->dirty; only the progress and the orders
+ * (o->cancelled, o->go_postcopy) are shared, under o->lock.
+ *
+ * Always: a page that is not over there as it is now is in o->dirty, in o->todo, or still in KVM's
+ * dirty log.
  */
+#include "vmm/migrate/outgoing_precopy.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mm/base/clock.h"
@@ -19,6 +28,10 @@
 #include "mm/engine/copy.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/migrate/outgoing_impl.h"
+#include "vmm/migrate/outgoing_link.h"
+#include "vmm/migrate/outgoing_progress.h"
+#include "vmm/migrate/outgoing_round.h"
+#include "vmm/migrate/outgoing_slices.h"
 #include "vmm/migrate/throttle.h"
 #include "vmm/vm/vm.h"
 
@@ -32,51 +45,13 @@
 /* After so many rounds it is looked whether the other side is near. */
 #define NEAR_ROUNDS 3
 
-/* In spells may go as much as would otherwise take so many times the limit. */
-#define GLIDE_FROM 6
+/* In slices may go as much as would otherwise take so many times the limit. */
+#define SLICES_FROM 6
 
 /* A round that leaves more than this share of the one before is a stall. */
 #define STALLED	  0.8
 #define STALLS	  2
 #define MAX_ROUND 1000
-
-int outgoing_harvest(struct outgoing *o, u64 *pages, struct err *err)
-{
-	u64 *also = o->cfg.also_dirty;
-	int ret = dirty_harvest(o->cfg.vm, pages, err);
-
-	/* more than what is new may be noted: a checkpoint then saves a page too many */
-	if (also)
-		pageset_add(also, pages, o->words);
-	return ret;
-}
-
-int outgoing_send_round(struct outgoing *o, struct err *err)
-{
-	struct sender_stats before, after;
-	u64 since = now_ns(), pages = pageset_count(o->todo, o->words), ns;
-	double rate;
-	int ret;
-
-	outgoing_note_set_up(o);
-	sender_get_stats(o->sender, &before);
-	ret = sender_send(o->sender, o->todo, err);
-	if (!ret)
-		ret = outgoing_flush(o, err);
-	sender_get_stats(o->sender, &after);
-	ns = MAX(now_ns() - since, 1);
-	if (ret || pages < 64)
-		return ret; /* too few to learn from */
-	rate = (double)(after.bytes - before.bytes) * 1e9 / (double)ns;
-	o->rate = o->rate ? (o->rate + rate) / 2 : rate;
-	o->bytes_per_page = (double)(after.bytes - before.bytes) / (double)pages;
-	return 0;
-}
-
-u64 outgoing_pages_ns(const struct outgoing *o, u64 pages)
-{
-	return (u64)((double)pages * o->bytes_per_page * 1e9 / MAX(o->rate, 1.0));
-}
 
 static u64 expected_ns(const struct outgoing *o, u64 pages)
 {
@@ -98,28 +73,19 @@ static void note_round(struct outgoing *o, u32 round, u64 dirty, u64 ns)
 static void choose(struct outgoing *o)
 {
 	u64 all = pageset_count(o->dirty, o->words), hot = 0;
+	u64 *last = o->precopy.last;
 	bool defer;
 
 	for (u32 i = 0; i < o->words; i++)
-		hot += (u64)__builtin_popcountll(o->dirty[i] & o->last[i]);
+		hot += (u64)__builtin_popcountll(o->dirty[i] & last[i]);
 	defer = hot * 4 < all * 3;
 	for (u32 i = 0; i < o->words; i++) {
-		u64 wait = defer ? o->dirty[i] & o->last[i] : 0;
+		u64 wait = defer ? o->dirty[i] & last[i] : 0;
 
-		o->last[i] = o->dirty[i];
+		last[i] = o->dirty[i];
 		o->todo[i] = o->dirty[i] & ~wait;
 		o->dirty[i] = wait;
 	}
-}
-
-bool outgoing_wants_postcopy(struct outgoing *o)
-{
-	bool wants;
-
-	pthread_mutex_lock(&o->lock);
-	wants = o->go_postcopy;
-	pthread_mutex_unlock(&o->lock);
-	return wants;
 }
 
 /* It takes too long: what the user wants then. -ETIME: to give up. */
@@ -134,7 +100,7 @@ static int late(struct outgoing *o, struct err *err)
 			       "not done in time: the guest writes %llu pages a second and the "
 			       "connection takes %llu MiB (try --hybrid, or a longer --downtime)",
 			       (unsigned long long)o->progress.dirty_rate,
-			       (unsigned long long)(o->rate / (double)MiB));
+			       (unsigned long long)(outgoing_rate(o) / (double)MiB));
 	if (p->late == MIGRATE_LATE_POSTCOPY) {
 		pthread_mutex_lock(&o->lock);
 		o->go_postcopy = true;
@@ -154,8 +120,8 @@ static void slow_down(struct outgoing *o, u32 *stalls, u64 before, u64 now)
 	pthread_mutex_lock(&o->lock);
 	o->progress.throttle = percent;
 	pthread_mutex_unlock(&o->lock);
-	if (o->throttle)
-		throttle_set(o->throttle, percent); /* it is an attempt */
+	if (o->precopy.throttle)
+		throttle_set(o->precopy.throttle, percent); /* it is an attempt */
 	*stalls = 1;
 }
 
@@ -168,17 +134,17 @@ static bool is_enough(const struct outgoing *o, u64 before, u64 now)
 	       (expected <= FIXED_NS + GOOD_ENOUGH || (double)now > WORTHWHILE * (double)before);
 }
 
-/* In spells, where more rounds would only take longer and send more. *@now: pages left. */
-static int maybe_glide(struct outgoing *o, u64 before, u64 *now, struct err *err)
+/* In slices, where more rounds would only take longer and send more. *@now: pages left. */
+static int maybe_slices(struct outgoing *o, u64 before, u64 *now, struct err *err)
 {
-	bool glide = (double)*now > WORTHWHILE * (double)before;
+	bool slices = (double)*now > WORTHWHILE * (double)before;
 	int ret = 0;
 
-	if (!o->near || expected_ns(o, *now) > GLIDE_FROM * o->cfg.params.downtime_ns)
+	if (!o->is_near || expected_ns(o, *now) > SLICES_FROM * o->cfg.params.downtime_ns)
 		return 0;
-	if (!glide)
-		ret = outgoing_watch(o, now, &glide, err);
-	return ret || !glide ? ret : outgoing_glide(o, now, err);
+	if (!slices)
+		ret = outgoing_watch(o, now, &slices, err);
+	return ret || !slices ? ret : outgoing_slices(o, now, err);
 }
 
 /* Rounds until what is left is little enough, or must go another way. */
@@ -205,7 +171,7 @@ static int converge(struct outgoing *o, struct err *err)
 		ret = late(o, err);
 		if (ret || one || outgoing_wants_postcopy(o))
 			break;
-		ret = maybe_glide(o, before, &dirty, err);
+		ret = maybe_slices(o, before, &dirty, err);
 		if (ret || is_enough(o, before, dirty))
 			break;
 		if (slows)
@@ -216,7 +182,7 @@ static int converge(struct outgoing *o, struct err *err)
 	return ret;
 }
 
-int outgoing_rounds(struct outgoing *o, struct err *err)
+int outgoing_precopy(struct outgoing *o, struct err *err)
 {
 	int ret = dirty_start(o->cfg.vm, err);
 
@@ -227,16 +193,20 @@ int outgoing_rounds(struct outgoing *o, struct err *err)
 		ret = mem_present(o->cfg.vm->mem, o->dirty);
 	if (ret || o->cfg.params.strategy == MIGRATE_POSTCOPY)
 		return ret;
+	o->precopy.last = calloc(o->words, sizeof(u64));
+	if (!o->precopy.last)
+		return err_set(err, -ENOMEM, "out of memory");
 	memcpy(o->todo, o->dirty, o->words * sizeof(u64));
 	memset(o->dirty, 0, o->words * sizeof(u64));
-	o->throttle = o->cfg.params.auto_converge ? throttle_create(o->cfg.vm) : NULL;
+	o->precopy.throttle = o->cfg.params.auto_converge ? throttle_create(o->cfg.vm) : NULL;
 	return converge(o, err);
 }
 
-void outgoing_end_throttle(struct outgoing *o)
+void outgoing_end_precopy(struct outgoing *o)
 {
-	throttle_destroy(o->throttle);
-	o->throttle = NULL;
+	throttle_destroy(o->precopy.throttle);
+	free(o->precopy.last);
+	o->precopy = (struct outgoing_precopy){.throttle = NULL};
 	pthread_mutex_lock(&o->lock);
 	o->progress.throttle = 0;
 	pthread_mutex_unlock(&o->lock);

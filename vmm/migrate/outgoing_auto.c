@@ -2,11 +2,17 @@
 /*
  * Nobody said how the guest is to move: it is watched for a second, and the best way is taken
  * (vmm/migrate/plan.h). What was predicted of it stays beside what came of it.
+ *
+ * On the migration's thread, before anything else: the strategy is decided, under o->lock, before
+ * anybody but the owner has looked at it.
  */
+#include "vmm/migrate/outgoing_auto.h"
+
 #include <errno.h>
 
 #include "mm/base/clock.h"
 #include "vmm/migrate/outgoing_impl.h"
+#include "vmm/migrate/outgoing_link.h"
 #include "vmm/migrate/plan_measure.h"
 
 static bool is_cancelled(void *opaque)
@@ -26,7 +32,7 @@ static enum migrate_strategy strategy_of(enum plan_way way)
 	}
 }
 
-int outgoing_choose(struct outgoing *o, struct err *err)
+int outgoing_choose_strategy(struct outgoing *o, struct err *err)
 {
 	const struct plan_order order = {
 		.vm = o->cfg.vm,
