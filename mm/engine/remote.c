@@ -369,7 +369,8 @@ static void took(struct pager *p, page_no no)
 	atomic_fetch_and(&r->missing[no / 64], ~bit_of(no));
 	forget_kept(r, no);
 	pthread_mutex_unlock(&r->lock);
-	atomic_fetch_sub(&r->nr_missing, 1);
+	if (atomic_fetch_sub(&r->nr_missing, 1) == 1 && r->host.all_here)
+		r->host.all_here(r->host.opaque);
 }
 
 static bool owes(struct pager *p)

@@ -31,6 +31,11 @@ struct remote_host {
 	 * comes when there is a new connection.
 	 */
 	void (*ask)(void *opaque, page_no no, u32 n);
+	/*
+	 * Nothing is missing any more. NULL: nobody wants to know. On the thread that put the last
+	 * page, with the engine's lock held: it must not call the engine.
+	 */
+	void (*all_here)(void *opaque);
 };
 
 /* All @nr_pages are HERE at first: a destination asks for nothing before remote_begin(). */

@@ -5,10 +5,21 @@
  *
  * The first thing that goes wrong on any connection ends all of them: whoever reads another one
  * must not wait for what will never come.
+ *
+ * Threads: "incoming" reads the main connection, one called "stream" each further one, and all of
+ * them put pages; in->lock guards what they tell each other (in->arrivals), and in->wake is its
+ * event. The memory engine has locks of its own, under which it may call incoming_all_here() and
+ * incoming_ask(): nobody calls the engine under in->lock or in->ask_lock.
+ *
+ * Always: once in->live is set, a page goes through the remote pager and through nothing else; it
+ * is set before the guest runs and before any stream is told to send what was missing.
  */
+#include "vmm/migrate/incoming_pages.h"
+
 #include <errno.h>
 #include <string.h>
 
+#include "mm/base/clock.h"
 #include "mm/engine/access.h"
 #include "mm/engine/copy.h"
 #include "mm/base/thread.h"
@@ -16,14 +27,22 @@
 #include "vmm/migrate/talk.h"
 #include "vmm/vm/vm.h"
 
+/* After PUSHED the rest is in the sockets: it takes no longer than this, unless something hangs. */
+#define LAST_NS ((u64)60000000000)
+
 /* ---- Into memory ---- */
+
+static bool is_live(struct incoming *in)
+{
+	return atomic_load_explicit(&in->live, memory_order_acquire);
+}
 
 static int put_pages(void *opaque, page_no no, u32 n, const void *pages, size_t stride)
 {
 	struct incoming *in = opaque;
 	int ret = 0;
 
-	if (!in->live)
+	if (!is_live(in))
 		return mem_put_pages(in->vm->mem, no, n, pages, stride);
 	for (u32 i = 0; i < n && !ret; i++)
 		ret = remote_page(in->remote, no + i, (const u8 *)pages + i * stride);
@@ -34,7 +53,7 @@ static int put_block(void *opaque, page_no no, const struct codec_block *block)
 {
 	struct incoming *in = opaque;
 
-	if (in->live)
+	if (is_live(in))
 		return remote_block(in->remote, no, block);
 	return mem_put_block(in->vm->mem, no, block,
 			     block->kind != CODEC_PATTERN ? MEM_PUT_STORED : MEM_PUT_AS_FITS);
@@ -73,6 +92,7 @@ int incoming_forget(struct incoming *in, const struct wire_message *msg, struct 
 
 /* ---- Connections ---- */
 
+/* Under lock: somebody else may be closing the main one. */
 static void cut_all(struct incoming *in)
 {
 	if (in->main)
@@ -83,22 +103,45 @@ static void cut_all(struct incoming *in)
 
 static void note_broken(struct incoming *in, int ret, const struct err *why)
 {
+	struct incoming_arrivals *a = &in->arrivals;
+
+	ASSERT(ret);
 	pthread_mutex_lock(&in->lock);
-	if (!in->broken && ret != -ECANCELED) { /* else it was us who cut it */
-		in->broken = ret;
-		in->broken_why = *why;
+	if (!a->broken && ret != -ECANCELED) { /* else it was us who cut it */
+		a->broken = ret;
+		a->why = *why;
 	}
 	pthread_cond_broadcast(&in->wake);
-	pthread_mutex_unlock(&in->lock);
 	/* when all is here the connections end, one after the other */
-	if (!in->live || remote_nr_missing(in->remote))
+	if (!is_live(in) || remote_nr_missing(in->remote))
 		cut_all(in);
+	pthread_mutex_unlock(&in->lock);
+}
+
+void incoming_set_broken(struct incoming *in, int ret, const struct err *why)
+{
+	pthread_mutex_lock(&in->lock);
+	in->arrivals.broken = ret;
+	in->arrivals.why = *why;
+	pthread_mutex_unlock(&in->lock);
+}
+
+int incoming_get_broken(struct incoming *in, struct err *why)
+{
+	int ret;
+
+	pthread_mutex_lock(&in->lock);
+	ret = in->arrivals.broken;
+	if (ret)
+		*why = in->arrivals.why;
+	pthread_mutex_unlock(&in->lock);
+	return ret;
 }
 
 static void note_flushed(struct incoming *in)
 {
 	pthread_mutex_lock(&in->lock);
-	in->flushed++;
+	in->arrivals.flushed++;
 	pthread_cond_broadcast(&in->wake);
 	pthread_mutex_unlock(&in->lock);
 }
@@ -126,12 +169,16 @@ static void *stream_thread(void *arg)
 
 int incoming_start_streams(struct incoming *in, struct err *err)
 {
-	in->flushed = 0;
-	in->broken = 0;
+	pthread_mutex_lock(&in->lock);
+	in->arrivals.flushed = 0;
+	in->arrivals.broken = 0;
+	pthread_mutex_unlock(&in->lock);
 	for (u32 i = 0; i < in->nr_streams; i++) {
 		struct incoming_stream *st = &in->streams[i];
-		int ret = thread_start(&st->thread, "stream", stream_thread, st);
+		int ret;
 
+		ASSERT(st->wire && !st->started);
+		ret = thread_start(&st->thread, "stream", stream_thread, st);
 		if (ret)
 			return err_set(err, ret, "cannot start a thread: %s", strerror(-ret));
 		st->started = true;
@@ -160,20 +207,51 @@ void incoming_end_streams(struct incoming *in)
 
 int incoming_wait_flushed(struct incoming *in, struct err *err)
 {
-	u32 want = in->setup.streams -
-		   1; /* the main one is read by who calls this, and is so far */
+	/* the main one is read by who calls this, and is so far */
+	u32 want = in->setup.streams - 1;
+	struct incoming_arrivals *a = &in->arrivals;
 	int ret;
 
 	pthread_mutex_lock(&in->lock);
-	while (in->flushed < want && !in->broken && !in->quit)
+	while (a->flushed < want && !a->broken && !in->quit)
 		pthread_cond_wait(&in->wake, &in->lock);
-	ret = in->quit ? -ECANCELED : in->broken;
+	ret = in->quit ? -ECANCELED : a->broken;
 	if (!ret)
-		in->flushed -= want; /* they may say so again */
+		a->flushed -= want; /* they may say so again */
 	if (ret)
-		*err = in->broken_why;
+		*err = a->why;
 	pthread_mutex_unlock(&in->lock);
 	return ret;
+}
+
+int incoming_wait_last(struct incoming *in, struct err *err)
+{
+	u64 until = now_ns() + LAST_NS, now;
+	bool quit;
+	u32 left;
+
+	pthread_mutex_lock(&in->lock);
+	while ((left = remote_nr_missing(in->remote)) && !in->arrivals.broken && !in->quit &&
+	       (now = now_ns()) < until)
+		thread_wait(&in->wake, &in->lock, until - now);
+	quit = in->quit;
+	pthread_mutex_unlock(&in->lock);
+	if (!left)
+		return 0;
+	if (quit)
+		return err_set(err, -ECANCELED, "ended");
+	return err_set(err, -EPROTO, "all pages were said to be sent, and %u are missing", left);
+}
+
+/* ---- For the remote pager ---- */
+
+void incoming_all_here(void *opaque)
+{
+	struct incoming *in = opaque;
+
+	pthread_mutex_lock(&in->lock);
+	pthread_cond_broadcast(&in->wake);
+	pthread_mutex_unlock(&in->lock);
 }
 
 /* A lost request is asked again when there is a new connection. */

@@ -2,7 +2,15 @@
 /*
  * What is to come, before any of it comes: the set-up that the source announces, all of it checked,
  * and the VM that the owner makes for it.
+ *
+ * Threads: "incoming" hears and waits, the owner takes the request and answers it (in->request,
+ * in->vm, under in->lock). in->guest is the thread's until it has made the request; from then on
+ * nobody changes it.
+ *
+ * Always: what is in in->setup has been checked; a VM is given once, or refused once.
  */
+#include "vmm/migrate/incoming_setup.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +19,8 @@
 
 #include "mm/space/space.h"
 #include "vmm/migrate/incoming_impl.h"
+#include "vmm/migrate/incoming_pages.h"
+#include "vmm/migrate/incoming_progress.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/migrate/talk.h"
 
@@ -31,7 +41,11 @@ static int check_setup(const struct migrate_setup *s, const struct wire_message 
 
 static int prepare_pager(struct incoming *in, struct err *err)
 {
-	const struct remote_host host = {.opaque = in, .ask = incoming_ask};
+	const struct remote_host host = {
+		.opaque = in,
+		.ask = incoming_ask,
+		.all_here = incoming_all_here,
+	};
 	int ret;
 
 	if (!in->setup.postcopy)
@@ -63,8 +77,10 @@ int incoming_hear_setup(struct incoming *in, struct err *err)
 	memcpy(in->state, (const u8 *)msg.data + sizeof(*s), s->state_size);
 	in->nr_pages = (u32)(s->memory >> PAGE_SHIFT);
 	in->words = in->nr_pages / 64;
+	pthread_mutex_lock(&in->lock);
 	in->progress.pages_all = in->nr_pages;
 	in->progress.handover = s->handover;
+	pthread_mutex_unlock(&in->lock);
 	snprintf(in->guest.name, sizeof(in->guest.name), "%s", s->name);
 	in->guest.memory = s->memory;
 	in->guest.nr_cpus = s->nr_cpus;
@@ -74,22 +90,22 @@ int incoming_hear_setup(struct incoming *in, struct err *err)
 	return prepare_pager(in, err);
 }
 
-/* The owner makes a VM, on his own thread. */
 int incoming_wait_for_vm(struct incoming *in, struct err *err)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&in->lock);
-	in->wants_vm = true;
+	ASSERT(!in->vm && !in->request.wants_vm);
+	in->request.wants_vm = true;
 	pthread_mutex_unlock(&in->lock);
 	incoming_set_status(in, MIGRATE_SETTING_UP);
 	pthread_mutex_lock(&in->lock);
-	while (!in->vm && !in->refused && !in->quit)
+	while (!in->vm && !in->request.refused && !in->quit)
 		pthread_cond_wait(&in->wake, &in->lock);
 	if (!in->vm)
-		ret = in->refused ? -EINVAL : -ECANCELED;
-	if (in->refused)
-		*err = in->refusal;
+		ret = in->request.refused ? -EINVAL : -ECANCELED;
+	if (in->request.refused)
+		*err = in->request.refusal;
 	pthread_mutex_unlock(&in->lock);
 	return ret == -ECANCELED ? err_set(err, ret, "ended") : ret;
 }
@@ -99,8 +115,8 @@ bool incoming_wants_vm(struct incoming *in, const struct incoming_guest **guest)
 	bool wants;
 
 	pthread_mutex_lock(&in->lock);
-	wants = in->wants_vm;
-	in->wants_vm = false;
+	wants = in->request.wants_vm;
+	in->request.wants_vm = false;
 	pthread_mutex_unlock(&in->lock);
 	*guest = &in->guest;
 	return wants;
@@ -126,6 +142,7 @@ int incoming_check(const struct incoming_guest *guest, struct err *err)
 void incoming_give_vm(struct incoming *in, struct vm *vm)
 {
 	pthread_mutex_lock(&in->lock);
+	ASSERT(vm && !in->vm && !in->request.refused);
 	in->vm = vm;
 	pthread_cond_broadcast(&in->wake);
 	pthread_mutex_unlock(&in->lock);
@@ -134,8 +151,9 @@ void incoming_give_vm(struct incoming *in, struct vm *vm)
 void incoming_refuse(struct incoming *in, const struct err *why)
 {
 	pthread_mutex_lock(&in->lock);
-	in->refused = true;
-	in->refusal = *why;
+	ASSERT(!in->vm && !in->request.refused);
+	in->request.refused = true;
+	in->request.refusal = *why;
 	pthread_cond_broadcast(&in->wake);
 	pthread_mutex_unlock(&in->lock);
 }

@@ -36,7 +36,7 @@ struct outgoing {
 	u8 session[16];
 	u32 nr_pages, words; /* of the guest, and of a bitmap of them */
 
-	/* changed by the thread alone, under lock, so that it may read them without; others cut them */
+	/* changed by the thread alone, under lock, so that it may read them without */
 	struct wire *wires[MIGRATE_MAX_STREAMS]; /* the first is the main one */
 	struct wire *urgent;
 	struct sender *sender;

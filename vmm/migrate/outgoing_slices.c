@@ -2,8 +2,8 @@
 /*
  * The end of a pre-copy of a guest that writes about as fast as the connection takes: rounds leave
  * as much as they send, and all of that would go in one pause. Instead the guest stands still for
- * short slices of time, in each of which part of it goes, and runs between them. It loses hardly more time
- * than it would in one piece, and never much at once.
+ * short slices of time, in each of which part of it goes, and runs between them. It loses hardly
+ * more time than it would in one piece, and never much at once.
  *
  * This pays only where the other side is near: a slice ends when it has everything.
  *

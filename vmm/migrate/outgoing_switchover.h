@@ -14,7 +14,7 @@ struct outgoing;
  */
 int outgoing_switch_over(struct outgoing *o, struct err *err);
 
-/* The other side may be waiting for a last word that will not come: tell it that the guest stays. */
+/* The other side may be waiting for a last word that will not come: say that the guest stays. */
 void outgoing_withdraw(struct outgoing *o, const struct err *why);
 
 #endif
