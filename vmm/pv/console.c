@@ -4,12 +4,16 @@
  * count up for ever. The guest may write anything there: indices are read once, and only as many
  * bytes are taken as the ring can hold.
  */
+#include "vmm/pv/console.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "vmm/boot/pv_build.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
+#include "vmm/pv/port.h"
 
 #define RING(field) (offsetof(struct xencons_interface, field))
 #define IN_SIZE	    sizeof(((struct xencons_interface *)0)->in)

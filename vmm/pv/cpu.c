@@ -6,10 +6,15 @@
  * of 64 and, for processes, of 32 bits. Its own descriptor table is therefore only data, and a
  * process cannot have segments with a base (set_thread_area); bases of FS and GS are registers.
  */
+#include "vmm/pv/cpu.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
+#include "vmm/pv/time.h"
+#include "vmm/pv/vcpu.h"
 
 #define MASKS_EVENTS 4 /* in trap_info.flags */
 

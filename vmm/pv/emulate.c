@@ -7,9 +7,12 @@
  *
  * Sources: Intel SDM volume 2 for encodings, volume 4 for MSR numbers; Xen's xen.h for the prefix.
  */
+#include "vmm/pv/emulate.h"
+
 #include <string.h>
 
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
 
 #define LEAF_XSAVE    0xdu
 #define XSAVE_ALIGNED 2u /* in ecx: where it is compacted, the component begins at 64 bytes */

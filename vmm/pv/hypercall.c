@@ -3,12 +3,23 @@
  * The table of hypercalls. What is not in it answers -ENOSYS, which kernels expect of a Xen that is
  * older or built without something; each such call is counted, and told once.
  */
+#include "vmm/pv/hypercall.h"
+
 #include <errno.h>
 #include <stdio.h>
 
 #include "mm/base/clock.h"
+#include "vmm/pv/console.h"
+#include "vmm/pv/cpu.h"
+#include "vmm/pv/deliver.h"
+#include "vmm/pv/event.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/info.h"
+#include "vmm/pv/memory.h"
+#include "vmm/pv/mmu.h"
 #include "vmm/pv/names.h"
+#include "vmm/pv/time.h"
+#include "vmm/pv/vcpu.h"
 
 /* As many operations as one hypercall may have: a processor comes out between hypercalls alone. */
 #define MAX_OPERATIONS ((u64)1 << 18)
@@ -80,14 +91,6 @@ long pv_call(struct pv_cpu *cpu, u64 nr, const u64 args[5])
 	if (nr != __HYPERVISOR_grant_table_op && nr != __HYPERVISOR_xenpmu_op)
 		tell_missing(cpu, nr);
 	return -ENOSYS;
-}
-
-bool pv_take_operations(struct pv_cpu *cpu, u64 n)
-{
-	if (n > cpu->operations)
-		return false;
-	cpu->operations -= n;
-	return true;
 }
 
 static long multicall(struct pv_cpu *cpu, const u64 args[5])

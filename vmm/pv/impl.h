@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The inside of the Xen PV guest (vmm/pv/pv.h): what its files share. For vmm/pv/ and tests. */
+/*
+ * The inside of the Xen PV guest (vmm/pv/pv.h): the structures that its files share. What a file
+ * does for the others is in its own header.
+ *
+ * Locks: pv.lock covers everything in struct pv and in every struct pv_cpu, but for what is said to
+ * have another, and while no vCPU has a thread.
+ */
 #ifndef QUIRE_VMM_PV_IMPL_H
 #define QUIRE_VMM_PV_IMPL_H
 
@@ -126,102 +132,5 @@ struct pv {
 	u64 next_check; /* when pv_check_in_time() is next to look */
 	bool enosys_told[PV_NR_HYPERCALLS];
 };
-
-/* memory.c: guest memory by guest-physical and by kernel-linear address. 0 or -errno. */
-int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len);
-int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len);
-/* Aligned 8 bytes: of a table, whose shadows are the caller's to see to, as mem_cmpxchg(); and of
-   anything else. */
-int pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value);
-int pv_change_phys(struct pv *pv, u64 at, u64 clear, u64 set, u64 *old);
-int pv_read(struct pv_cpu *cpu, u64 linear, void *data, u64 len);
-int pv_write(struct pv_cpu *cpu, u64 linear, const void *data, u64 len);
-/* Where [linear, linear + len), all in one page, is to be written: -EFAULT if it cannot. */
-int pv_find_phys(struct pv_cpu *cpu, u64 linear, u64 len, u64 *at);
-/* The place of the level 1 entry for @linear: -EFAULT if there is no table of level 1. */
-int pv_find_pte(struct pv_cpu *cpu, u64 linear, u64 *at);
-void pv_shadow_guest(struct pv *pv, struct shadow_guest *guest);
-bool pv_is_frame(const struct pv *pv, u64 frame);
-
-/* pv.c: what pv_create() does but for KVM's part, with @pages pages of arena; what vm->pv and its
-   processors begin with, likewise, from vm->entry and vm->vcpus */
-int pv_make(struct vm *vm, u32 pages, struct err *err);
-void pv_init(struct vm *vm);
-/* What KVM's vCPU is, once and for all, with the roots and selectors of @cpu. 0 or -errno. */
-int pv_set_up_vcpu(struct pv_cpu *cpu);
-bool pv_has_xsave(const struct vcpu *vcpu);
-/* Have a processor look at what has changed; make all others drop what they know of tables */
-void pv_kick(struct pv_cpu *cpu);
-void pv_flush_others(struct pv_cpu *cpu);
-
-/* trap.c */
-void pv_trap(struct pv_cpu *cpu, int vector, u64 error);
-void pv_deliver(struct pv_cpu *cpu, int vector, u64 error);
-void pv_deliver_events(struct pv_cpu *cpu);
-void pv_check_rip(struct pv_cpu *cpu);
-void pv_enter_callback(struct pv_cpu *cpu, unsigned int type);
-int pv_iret(struct pv_cpu *cpu);
-/* Before each way out: the guest may be going to where no processor can. */
-void pv_check_return(struct pv_cpu *cpu);
-void pv_switch_to(struct pv_cpu *cpu, bool user);
-void pv_guest_dies(struct pv_cpu *cpu, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* hypercall.c */
-void pv_hypercall(struct pv_cpu *cpu);
-long pv_call(struct pv_cpu *cpu, u64 nr, const u64 args[5]);
-/* It is about to do @n more things in one hypercall. False: that is too much. */
-bool pv_take_operations(struct pv_cpu *cpu, u64 n);
-
-typedef long (*pv_hypercall_fn)(struct pv_cpu *cpu, const u64 args[5]);
-/* mmu.c */
-long pv_mmu_update(struct pv_cpu *cpu, const u64 args[5]);
-long pv_mmuext_op(struct pv_cpu *cpu, const u64 args[5]);
-long pv_update_va_mapping(struct pv_cpu *cpu, const u64 args[5]);
-void pv_set_roots(struct pv_cpu *cpu);
-/* cpu.c */
-long pv_set_trap_table(struct pv_cpu *cpu, const u64 args[5]);
-long pv_set_gdt(struct pv_cpu *cpu, const u64 args[5]);
-long pv_stack_switch(struct pv_cpu *cpu, const u64 args[5]);
-long pv_set_callbacks(struct pv_cpu *cpu, const u64 args[5]);
-long pv_callback_op(struct pv_cpu *cpu, const u64 args[5]);
-long pv_fpu_taskswitch(struct pv_cpu *cpu, const u64 args[5]);
-long pv_set_debugreg(struct pv_cpu *cpu, const u64 args[5]);
-long pv_get_debugreg(struct pv_cpu *cpu, const u64 args[5]);
-long pv_update_descriptor(struct pv_cpu *cpu, const u64 args[5]);
-long pv_set_segment_base(struct pv_cpu *cpu, const u64 args[5]);
-long pv_vcpu_op(struct pv_cpu *cpu, const u64 args[5]);
-/* event.c */
-long pv_event_channel_op(struct pv_cpu *cpu, const u64 args[5]);
-long pv_sched_op(struct pv_cpu *cpu, const u64 args[5]);
-void pv_send_event(struct pv *pv, u32 port);
-void pv_send_virq(struct pv_cpu *cpu, u32 virq);
-bool pv_event_pending(struct pv_cpu *cpu); /* and not masked */
-void pv_set_mask(struct pv_cpu *cpu, bool mask);
-bool pv_get_mask(struct pv_cpu *cpu);
-/* time.c */
-long pv_set_timer_op(struct pv_cpu *cpu, const u64 args[5]);
-u64 pv_system_time(const struct pv *pv);
-void pv_measure_tsc(struct pv *pv);	/* while no vCPU runs */
-u64 pv_time_there(const struct pv *pv); /* the same, as the guest itself computes it */
-void pv_update_time(struct pv_cpu *cpu);
-void pv_set_wallclock(struct pv *pv);
-void pv_find_time(struct pv_cpu *cpu); /* if it has lost it */
-void pv_check_timer(struct pv_cpu *cpu);
-long pv_timer_op(struct pv_cpu *cpu, u32 op, u64 at);
-long pv_runstate_op(struct pv_cpu *cpu, struct pv_cpu *to, u32 op, u64 at);
-/* console.c */
-long pv_console_io(struct pv_cpu *cpu, const u64 args[5]);
-void pv_console_notified(struct pv *pv);
-void pv_console_take_input(struct pv *pv); /* on a vCPU's thread */
-/* info.c */
-long pv_xen_version(struct pv_cpu *cpu, const u64 args[5]);
-long pv_memory_op(struct pv_cpu *cpu, const u64 args[5]);
-long pv_physdev_op(struct pv_cpu *cpu, const u64 args[5]);
-long pv_vm_assist(struct pv_cpu *cpu, const u64 args[5]);
-/* stats.c: after a trap, if a check is due; the guest ends if it fails */
-void pv_check_in_time(struct pv_cpu *cpu);
-/* emulate.c: a privileged instruction at CPL 3: whether it was one, and has been carried out. */
-bool pv_emulate_privileged(struct pv_cpu *cpu);
-bool pv_emulate_cpuid(struct pv_cpu *cpu); /* after the prefix that forces it */
 
 #endif

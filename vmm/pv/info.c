@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Hypercalls by which a guest asks what it runs on, and about memory as a whole. */
+#include "vmm/pv/info.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
 
 /* The Xen whose interface this is: 4.17. */
 #define VERSION (4u << 16 | 17)

@@ -3,6 +3,8 @@
  * Guest memory as the hypercalls see it: by frame, and by the guest kernel's linear addresses,
  * which are walked in the guest's own tables with its kernel's rights.
  */
+#include "vmm/pv/memory.h"
+
 #include <errno.h>
 #include <string.h>
 

@@ -8,11 +8,15 @@
  * data: whatever a guest writes there, shadow entries are made of frames that are its own. So
  * nothing is checked but that a table is in memory.
  */
+#include "vmm/pv/mmu.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "mm/base/inject.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
+#include "vmm/pv/vcpu.h"
 
 #define AD (PTWALK_ACCESSED | PTWALK_DIRTY)
 
@@ -95,12 +99,6 @@ long pv_update_va_mapping(struct pv_cpu *cpu, const u64 args[5])
 	if (!ret && args[2] & UVMF_FLUSHTYPE_MASK)
 		flush(cpu, args[2] & ~UVMF_FLUSHTYPE_MASK);
 	return ret;
-}
-
-void pv_set_roots(struct pv_cpu *cpu)
-{
-	shadow_set_roots(cpu->vcpu->vm->pv->shadow, cpu->id, cpu->roots, cpu->cr3);
-	cpu->load_cr3 = true;
 }
 
 static long new_root(struct pv_cpu *cpu, enum shadow_view view, u64 frame)

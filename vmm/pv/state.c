@@ -13,6 +13,8 @@
 #include "mm/base/clock.h"
 #include "vmm/boot/pv_boot.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/time.h"
+#include "vmm/pv/vcpu.h"
 
 _Static_assert(sizeof(struct pv_state) == 4184 && sizeof(struct pv_state_cpu) == 4760 &&
 		       sizeof(struct kvm_regs) == 144,

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The numbers of a Xen PV guest, and the check of its shadow tables. Contract in pv.h. */
+#include "vmm/pv/stats.h"
+
 #include "mm/base/clock.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/vcpu.h"
 
 /* Between two checks of a guest that is to be checked while it runs. */
 #define CHECK_NS ((u64)1000 * 1000 * 1000)

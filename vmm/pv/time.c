@@ -4,6 +4,8 @@
  * from its time-stamp counter by what stands in vcpu_info; the wall clock at system time 0, in the
  * shared page; one-shot timers in system time; and where a processor's time went (runstate).
  */
+#include "vmm/pv/time.h"
+
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -11,6 +13,8 @@
 
 #include "mm/base/clock.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
+#include "vmm/pv/port.h"
 
 #define NS_PER_S   ((u64)1000000000)
 #define MEASURE_NS ((u64)20000000)

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Contract in bare_pv.h. */
 #include "tests/vmm/pv/bare_impl.h"
+#include "vmm/pv/init.h"
+#include "vmm/pv/time.h"
+#include "vmm/pv/vcpu.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -11,6 +11,7 @@
 
 #include "mm/base/clock.h"
 #include "vmm/pv/impl.h"
+#include "vmm/pv/memory.h"
 
 #define MEMORY	 (32 * MiB)
 #define CPUS	 2
