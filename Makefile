@@ -140,8 +140,6 @@ build/release/tools/%: build/release/tools/bench/%.o build/release/libquire-mm.a
 
 .PHONY: demo check check-lab bench overcommit install
 demo: ## install what is missing, build, and show what quire does here
-	$(Q)tools/install-deps build lab
-	$(Q)$(MAKE) all guests
 	$(Q)tools/demo
 
 # Everything that the tests need is built first: nothing else then competes with what they time.
