@@ -6,18 +6,9 @@
 #include <sys/random.h>
 
 #include "mm/engine/access.h"
-#include "vmm/devices/memmap.h"
 
 int vmgenid_new(u8 id[VMGENID_SIZE])
 {
 	/* So few bytes come all at once. */
 	return getrandom(id, VMGENID_SIZE, 0) == VMGENID_SIZE ? 0 : -errno;
-}
-
-int vmgenid_set(struct space *space, struct mem *mem, const u8 id[VMGENID_SIZE])
-{
-	const gpa_t at = gpa(MEMMAP_VMGENID);
-
-	return mem ? mem_write(mem, at, id, VMGENID_SIZE)
-		   : space_write(space, at, id, VMGENID_SIZE);
 }

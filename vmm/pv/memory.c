@@ -8,22 +8,17 @@
 #include <errno.h>
 #include <string.h>
 
-#include "mm/engine/access.h"
 #include "vmm/pv/impl.h"
+#include "vmm/vm/memory.h"
 
 int pv_read_phys(struct pv *pv, u64 at, void *data, u64 len)
 {
-	struct vm *vm = pv->vm;
-
-	return vm->mem ? mem_read(vm->mem, gpa(at), data, len)
-		       : space_read(vm->space, gpa(at), data, len);
+	return vm_read(pv->vm, gpa(at), data, len);
 }
 
 int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len)
 {
-	struct vm *vm = pv->vm;
-	int ret = vm->mem ? mem_write(vm->mem, gpa(at), data, len)
-			  : space_write(vm->space, gpa(at), data, len);
+	int ret = vm_write(pv->vm, gpa(at), data, len);
 
 	/* where the guest wants things to be written it may have a table */
 	for (u64 page = at >> PAGE_SHIFT; !ret && page <= (at + len - 1) >> PAGE_SHIFT; page++)
@@ -33,16 +28,7 @@ int pv_write_phys(struct pv *pv, u64 at, const void *data, u64 len)
 
 int pv_cmpxchg_phys(struct pv *pv, u64 at, u64 *expected, u64 value)
 {
-	struct vm *vm = pv->vm;
-	u64 *word;
-
-	if (vm->mem)
-		return mem_cmpxchg(vm->mem, gpa(at), expected, value);
-	word = space_ptr_mut(vm->space, gpa(at), sizeof(*word));
-	if (!word)
-		return -EFAULT;
-	return !__atomic_compare_exchange_n(word, expected, value, false, __ATOMIC_SEQ_CST,
-					    __ATOMIC_SEQ_CST);
+	return vm_cmpxchg(pv->vm, gpa(at), expected, value);
 }
 
 int pv_change_phys(struct pv *pv, u64 at, u64 clear, u64 set, u64 *old)
@@ -183,7 +169,7 @@ static enum ptwalk_outcome walk(struct pv_cpu *cpu, u64 linear, enum ptwalk_kind
 	return ptwalk(&mode, &memory, &access, linear, r);
 }
 
-static int copy(struct pv_cpu *cpu, u64 linear, u8 *data, u64 len, bool write)
+static int copy(struct pv_cpu *cpu, u64 linear, u8 *data, u64 len, enum ptwalk_kind kind)
 {
 	struct pv *pv = cpu->vcpu->vm->pv;
 	int ret = 0;
@@ -192,10 +178,10 @@ static int copy(struct pv_cpu *cpu, u64 linear, u8 *data, u64 len, bool write)
 		u64 some = MIN(len, PAGE_SIZE - linear % PAGE_SIZE);
 		struct ptwalk_result r;
 
-		if (walk(cpu, linear, write ? PTWALK_WRITE : PTWALK_READ, &r) != PTWALK_DONE)
+		if (walk(cpu, linear, kind, &r) != PTWALK_DONE)
 			return -EFAULT;
-		ret = write ? pv_write_phys(pv, r.at.v, data, some)
-			    : pv_read_phys(pv, r.at.v, data, some);
+		ret = kind == PTWALK_WRITE ? pv_write_phys(pv, r.at.v, data, some)
+					   : pv_read_phys(pv, r.at.v, data, some);
 		linear += some;
 		data += some;
 		len -= some;
@@ -205,12 +191,12 @@ static int copy(struct pv_cpu *cpu, u64 linear, u8 *data, u64 len, bool write)
 
 int pv_read(struct pv_cpu *cpu, u64 linear, void *data, u64 len)
 {
-	return copy(cpu, linear, data, len, false);
+	return copy(cpu, linear, data, len, PTWALK_READ);
 }
 
 int pv_write(struct pv_cpu *cpu, u64 linear, const void *data, u64 len)
 {
-	return copy(cpu, linear, (u8 *)(uintptr_t)data, len, true);
+	return copy(cpu, linear, (u8 *)(uintptr_t)data, len, PTWALK_WRITE);
 }
 
 int pv_find_phys(struct pv_cpu *cpu, u64 linear, u64 len, u64 *at)

@@ -8,17 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mm/engine/access.h"
+#include "vmm/vm/memory.h"
 
 #define INSN_MAX 15 /* the longest x86 instruction */
 
-/* Code may lie in a page that is not in memory: the memory engine then brings it. */
-static int read_guest(struct vm *vm, gpa_t at, u8 *bytes, u64 len)
-{
-	return vm->mem ? mem_read(vm->mem, at, bytes, len) : space_read(vm->space, at, bytes, len);
-}
-
-/* Up to INSN_MAX bytes at linear address @gva, through the guest's own page tables. */
+/*
+ * Up to INSN_MAX bytes at linear address @gva, through the guest's own page tables. They may lie
+ * in a page that is not in memory: vm_read() brings it.
+ */
 static unsigned int fetch_code(struct vcpu *vcpu, u64 gva, u8 *bytes)
 {
 	unsigned int n = 0;
@@ -28,7 +25,7 @@ static unsigned int fetch_code(struct vcpu *vcpu, u64 gva, u8 *bytes)
 		u64 in_page = MIN(PAGE_SIZE - (gva + n) % PAGE_SIZE, (u64)(INSN_MAX - n));
 
 		if (kvm_ioctl(vcpu->fd, KVM_TRANSLATE, &t) < 0 || !t.valid ||
-		    read_guest(vcpu->vm, gpa(t.physical_address), bytes + n, in_page))
+		    vm_read(vcpu->vm, gpa(t.physical_address), bytes + n, in_page))
 			break;
 		n += (unsigned int)in_page;
 	}

@@ -21,7 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/devices/memmap.h"
 #include "vmm/devices/vmgenid.h"
+#include "vmm/vm/memory.h"
 #include "vmm/vm/vcpu.h"
 
 /* Running and pausing. */
@@ -152,7 +154,7 @@ int vm_new_generation(struct vm *vm, struct err *err)
 		return 0;
 	ret = vmgenid_new(id);
 	if (!ret)
-		ret = vmgenid_set(vm->space, vm->mem, id);
+		ret = vm_write(vm, gpa(MEMMAP_VMGENID), id, sizeof(id));
 	if (ret)
 		return err_set(err, ret, "generation id: %s", strerror(-ret));
 	if (vm->devices)

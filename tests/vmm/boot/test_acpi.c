@@ -15,6 +15,7 @@
 #include "vmm/boot/acpi.h"
 #include "vmm/devices/memmap.h"
 #include "vmm/devices/vmgenid.h"
+#include "vmm/vm/memory.h"
 
 static const unsigned int cpu_counts[] = {1, 2, 16, 63, 64, 255};
 
@@ -423,7 +424,9 @@ static void test_vmgenid(void **state)
 	assert_int_equal(mem_create(&mem, t.space, &(struct mem_config){.nr_cpus = 2}, &host, NULL),
 			 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(vmgenid_set(t.space, i ? mem : NULL, id[i]), 0);
+		struct vm vm = {.space = t.space, .mem = i ? mem : NULL};
+
+		assert_int_equal(vm_write(&vm, gpa(MEMMAP_VMGENID), id[i], VMGENID_SIZE), 0);
 		memcpy(want, id[i], VMGENID_SIZE);
 		assert_memory_equal(at(&t, MEMMAP_VMGENID, PAGE_SIZE), want, PAGE_SIZE);
 	}
