@@ -144,8 +144,11 @@ static void check_protected(struct check *c, u64 frame)
 	}
 }
 
+/* What a chain is of. */
+enum chain_of { OF_FRAME, OF_TABLE };
+
 /* All entries in a chain point to what it is of, at @machine. */
-static void check_chain(struct check *c, u64 chain, bool table, bool exists, u64 machine)
+static void check_chain(struct check *c, u64 chain, enum chain_of of, bool exists, u64 machine)
 {
 	const struct shadow *s = c->s;
 	u64 left = (u64)s->cfg.pages * SHADOW_ENTRIES;
@@ -154,7 +157,7 @@ static void check_chain(struct check *c, u64 chain, bool table, bool exists, u64
 		u64 entry = s->arena[slot - 1];
 		u32 level = s->page[(slot - 1) / SHADOW_ENTRIES].key.level;
 		bool same = (entry & PTWALK_PRESENT) && (entry & SHADOW_ADDRESS) == machine &&
-			    level && shadow_is_leaf(level, entry) == !table;
+			    level && shadow_is_leaf(level, entry) == (of == OF_FRAME);
 
 		if (!exists || !same)
 			wrong(c, "chain %#lx has %#lx in slot %#x", chain, entry, slot - 1);
@@ -207,12 +210,12 @@ u64 shadow_self_check(const struct shadow *s, struct shadow_check *seen, char wh
 		u64 machine = 0;
 		bool exists = s->heads[frame] && shadow_where(s, frame, &machine);
 
-		check_chain(&c, frame, false, exists, machine);
+		check_chain(&c, frame, OF_FRAME, exists, machine);
 		check_flags(&c, frame);
 		check_protected(&c, frame);
 	}
 	for (u32 page = 0; page < s->fresh; page++)
-		check_chain(&c, shadow_table_chain(s, page), true, s->page[page].key.level,
+		check_chain(&c, shadow_table_chain(s, page), OF_TABLE, s->page[page].key.level,
 			    shadow_machine(s, page));
 	check_counts(&c);
 	if (seen)

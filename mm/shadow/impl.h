@@ -191,8 +191,11 @@ void shadow_entry_fill(struct shadow *s, u32 slot, u64 entry, u64 chain);
 void shadow_entry_change(struct shadow *s, u32 slot, u64 entry);
 void shadow_entry_clear(struct shadow *s, u32 slot);
 
-/* All entries of a page, the VMM's own as well if @fixed; and all that point to it. */
-void shadow_clear_page(struct shadow *s, u32 page, bool fixed);
+/* The entries of a page: those that stand for the guest's, or the VMM's own as well. */
+enum shadow_which { SHADOW_GUESTS, SHADOW_ALL };
+void shadow_clear_page(struct shadow *s, u32 page, enum shadow_which which);
+
+/* And all that point to it. */
 void shadow_clear_parents(struct shadow *s, u32 page);
 
 /* ---- find.c ---- */

@@ -152,18 +152,18 @@ void shadow_entry_clear(struct shadow *s, u32 slot)
 	touch(s, slot / SHADOW_ENTRIES, slot % SHADOW_ENTRIES);
 }
 
-void shadow_clear_page(struct shadow *s, u32 page, bool fixed)
+void shadow_clear_page(struct shadow *s, u32 page, enum shadow_which which)
 {
 	struct shadow_page *p = &s->page[page];
-	bool root = p->key.level == SHADOW_LEVELS;
+	bool fixed = p->key.level == SHADOW_LEVELS && which == SHADOW_ALL;
 
-	if (p->present || (root && fixed))
+	if (p->present || fixed)
 		touch_whole(s, page);
 	for (u32 i = 0; i < SHADOW_ENTRIES && p->present; i++) {
 		if (s->prev[shadow_slot(page, i)])
 			clear_entry(s, shadow_slot(page, i));
 	}
-	for (u32 i = 0; i < s->cfg.nr && root && fixed; i++)
+	for (u32 i = 0; i < s->cfg.nr && fixed; i++)
 		store(s, shadow_slot(page, s->cfg.first + i), 0);
 }
 

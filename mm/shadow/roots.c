@@ -31,18 +31,24 @@ static void acquire(struct shadow *s, u32 page)
 		shadow_attach(s, page);
 }
 
+static struct shadow_key root_key(u8 view, u64 frame)
+{
+	return (struct shadow_key){.frame = frame, .level = SHADOW_LEVELS, .view = view};
+}
+
 static u32 find_root(const struct shadow *s, u8 view, u64 frame)
 {
-	if (frame >= s->cfg.guest.nr_frames)
-		return SHADOW_EMPTY_ROOT;
-	return shadow_find(s, &(struct shadow_key){frame, SHADOW_LEVELS, view, false});
+	struct shadow_key key = root_key(view, frame);
+
+	return frame < s->cfg.guest.nr_frames ? shadow_find(s, &key) : SHADOW_EMPTY_ROOT;
 }
 
 static u32 make_root(struct shadow *s, u8 view, u64 frame)
 {
+	struct shadow_key key = root_key(view, frame);
 	bool made;
 
-	return shadow_table_get(s, &(struct shadow_key){frame, SHADOW_LEVELS, view, false}, &made);
+	return shadow_table_get(s, &key, &made);
 }
 
 /* The roots that are there are taken before others are made, which may drop any that are not. */

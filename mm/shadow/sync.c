@@ -173,7 +173,7 @@ static void sync_page(struct shadow *s, u32 page)
 	index_remove(s->loose_links, &s->loose, page);
 	protect(s, frame);
 	if (!g->table(g->opaque, frame, entries)) {
-		shadow_clear_page(s, page, false);
+		shadow_clear_page(s, page, SHADOW_GUESTS);
 		return;
 	}
 	for (u32 i = 0; i < SHADOW_ENTRIES; i++)

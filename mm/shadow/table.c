@@ -152,7 +152,7 @@ void shadow_drop(struct shadow *s, u32 page)
 	bool root = p->key.level == SHADOW_LEVELS;
 
 	shadow_clear_parents(s, page);
-	shadow_clear_page(s, page, !p->users);
+	shadow_clear_page(s, page, p->users ? SHADOW_GUESTS : SHADOW_ALL);
 	if (!p->key.direct && !p->dormant)
 		detach(s, page);
 	if (p->users)
