@@ -70,7 +70,7 @@ static void examine_kvm(struct host *h)
 	h->kvm_status = fd < 0 ? fd : 0;
 	if (fd < 0)
 		return;
-	h->cpl0_status = probe_cpl0(fd, &h->cpl0, &h->kvm_why);
+	h->cpl0_status = cpl0_measure(fd, &h->cpl0, &h->kvm_why);
 	h->max_cpus = kvm_cap(fd, KVM_CAP_MAX_VCPUS);
 	h->max_slots = kvm_cap(fd, KVM_CAP_NR_MEMSLOTS);
 	h->dirty_ring_bytes = (u64)kvm_cap(fd, KVM_CAP_DIRTY_LOG_RING);

@@ -8,7 +8,7 @@
 
 #include "mm/base/base.h"
 #include "mm/base/err.h"
-#include "vmm/cli/probe.h"
+#include "vmm/cli/cpl0_speed.h"
 #include "vmm/kvm/host.h"
 
 struct host {
@@ -18,7 +18,7 @@ struct host {
 	enum kvm_kind kind;
 	enum host_paging paging;
 	const char *paging_source; /* the file that told, or "" */
-	struct probe_result cpl0;
+	struct cpl0_speed cpl0;
 	int cpl0_status;
 	int max_cpus, max_slots;
 	u64 dirty_ring_bytes; /* 0: none */

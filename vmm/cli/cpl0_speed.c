@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The speed of CPL 0, measured; the contract is in probe.h. */
-#include "vmm/cli/probe.h"
+/* The speed of CPL 0, measured; the contract is in cpl0_speed.h. */
+#include "vmm/cli/cpl0_speed.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -26,7 +26,7 @@
 /* 1: dec %ecx; jnz 1b; hlt (32-bit) */
 static const u8 code[] = {0x49, 0x75, 0xfd, 0xf4};
 
-struct probe {
+struct tiny_vm {
 	int kvm_fd, fd, vcpu_fd;
 	struct kvm_run *run;
 	int run_size;
@@ -41,7 +41,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
 }
 
-static int open_vm(struct probe *p)
+static int open_vm(struct tiny_vm *p)
 {
 	u64 idmap = MEMMAP_KVM_IDMAP;
 
@@ -52,7 +52,7 @@ static int open_vm(struct probe *p)
 	return kvm_ioctl_value(p->fd, KVM_SET_TSS_ADDR, MEMMAP_KVM_TSS);
 }
 
-static int map_code(struct probe *p)
+static int map_code(struct tiny_vm *p)
 {
 	struct kvm_userspace_memory_region region = {
 		.guest_phys_addr = CODE_ADDRESS,
@@ -70,7 +70,7 @@ static int map_code(struct probe *p)
 	return kvm_ioctl(p->fd, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-static int open_vcpu(struct probe *p)
+static int open_vcpu(struct tiny_vm *p)
 {
 	void *run;
 
@@ -88,7 +88,7 @@ static int open_vcpu(struct probe *p)
 }
 
 /* Count down from @rounds; *seconds is what it took, entry and exit included. */
-static int count_down(struct probe *p, u32 rounds, double *seconds)
+static int count_down(struct tiny_vm *p, u32 rounds, double *seconds)
 {
 	const struct boot_entry entry = {.mode = BOOT_PVH, .rip = gpa(CODE_ADDRESS)};
 	struct kvm_regs regs;
@@ -117,7 +117,7 @@ static int count_down(struct probe *p, u32 rounds, double *seconds)
 }
 
 /* The best of a few: on a busy host one alone may say that the processor is slow. */
-static int count_down_best(struct probe *p, u32 rounds, double *seconds)
+static int count_down_best(struct tiny_vm *p, u32 rounds, double *seconds)
 {
 	int ret = 0;
 
@@ -132,7 +132,7 @@ static int count_down_best(struct probe *p, u32 rounds, double *seconds)
 	return ret;
 }
 
-static int measure(struct probe *p, struct probe_result *r)
+static int measure(struct tiny_vm *p, struct cpl0_speed *r)
 {
 	double began = now(), seconds;
 	u32 rounds = SHORT;
@@ -157,7 +157,7 @@ static int measure(struct probe *p, struct probe_result *r)
 	return ret;
 }
 
-static void close_all(struct probe *p)
+static void close_all(struct tiny_vm *p)
 {
 	if (p->run)
 		munmap(p->run, (size_t)p->run_size);
@@ -169,9 +169,9 @@ static void close_all(struct probe *p)
 		munmap(p->memory, PAGE_SIZE);
 }
 
-int probe_cpl0(int kvm_fd, struct probe_result *result, struct err *err)
+int cpl0_measure(int kvm_fd, struct cpl0_speed *result, struct err *err)
 {
-	struct probe p = {.kvm_fd = kvm_fd, .fd = -1, .vcpu_fd = -1};
+	struct tiny_vm p = {.kvm_fd = kvm_fd, .fd = -1, .vcpu_fd = -1};
 	int ret = measure(&p, result);
 
 	close_all(&p);
