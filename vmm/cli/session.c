@@ -77,11 +77,12 @@ static void on_checkpoint(void *opaque, const struct checkpoint_progress *progre
 	control_checkpoint_event(s->control, progress);
 }
 
-static void on_migrate(void *opaque, const struct migrate_progress *progress, bool new_round)
+static void on_migrate(void *opaque, const struct migrate_progress *progress,
+		       enum machine_migrate_news news)
 {
 	struct session *s = opaque;
 
-	control_migrate_event(s->control, progress, new_round);
+	control_migrate_event(s->control, progress, news);
 }
 
 /* Tell the parent, and let go of its terminal. What goes wrong is said there unless detached. */

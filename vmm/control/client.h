@@ -13,7 +13,7 @@
 
 #define CLIENT_TIMEOUT_MS 5000
 
-struct client;
+struct client; /* the server has a struct conn for each of them, in control.c */
 
 /*
  * Connect to the guest called @guest or, if it contains a '/', to the socket at that path.

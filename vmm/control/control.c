@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,7 +37,8 @@
 #define TOO_MANY_CLIENTS \
 	"{\"error\": {\"class\": \"GenericError\", \"desc\": \"too many clients\"}}\r\n"
 
-struct client {
+/* The server's side of one client. */
+struct conn {
 	uv_poll_t poll;
 	struct control *control;
 	unsigned int slot;
@@ -51,12 +53,13 @@ struct client {
 struct control {
 	uv_poll_t poll; /* of listen_fd */
 	uv_loop_t *loop;
+	pthread_t main; /* the loop's */
 	struct machine *machine;
 	struct rundir_claim claim;
 	int listen_fd;
 	int spare_fd;		 /* see hang_up() */
 	unsigned int nr_handles; /* not yet closed: poll and every client's */
-	struct client *clients[CONTROL_MAX_CLIENTS];
+	struct conn *conns[CONTROL_MAX_CLIENTS];
 };
 
 /* The last handle to close frees what they share. */
@@ -68,120 +71,121 @@ static void put_control(struct control *c)
 
 /* ---- A client's output ---- */
 
-static size_t out_queued(const struct client *cl)
+static size_t out_queued(const struct conn *conn)
 {
-	return cl->out_end - cl->out_start;
+	return conn->out_end - conn->out_start;
 }
 
 /* Write what the socket takes now. -errno when the client is gone. */
-static int out_write(struct client *cl)
+static int out_write(struct conn *conn)
 {
-	while (out_queued(cl)) {
-		ssize_t n = send(cl->fd, cl->out + cl->out_start, out_queued(cl), MSG_NOSIGNAL);
+	while (out_queued(conn)) {
+		ssize_t n = send(conn->fd, conn->out + conn->out_start, out_queued(conn),
+				 MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return errno == EAGAIN ? 0 : -errno;
-		cl->out_start += (size_t)n;
+		conn->out_start += (size_t)n;
 	}
 	/* nothing waits: an idle client costs no buffer */
-	free(cl->out);
-	cl->out = NULL;
-	cl->out_start = cl->out_end = cl->out_cap = 0;
+	free(conn->out);
+	conn->out = NULL;
+	conn->out_start = conn->out_end = conn->out_cap = 0;
 	return 0;
 }
 
 /* Make room for @len bytes more, in a buffer that never exceeds CONTROL_OUT_MAX. */
-static int out_reserve(struct client *cl, size_t len)
+static int out_reserve(struct conn *conn, size_t len)
 {
-	size_t queued = out_queued(cl), cap = MAX(cl->out_cap, READ_SIZE);
+	size_t queued = out_queued(conn), cap = MAX(conn->out_cap, READ_SIZE);
 	char *out;
 
 	if (!range_fits(queued, len, CONTROL_OUT_MAX))
 		return -ENOBUFS;
-	if (cl->out_start) {
-		memmove(cl->out, cl->out + cl->out_start, queued);
-		cl->out_start = 0;
-		cl->out_end = queued;
+	if (conn->out_start) {
+		memmove(conn->out, conn->out + conn->out_start, queued);
+		conn->out_start = 0;
+		conn->out_end = queued;
 	}
 	while (cap < queued + len)
 		cap *= 2;
-	if (cap == cl->out_cap)
+	if (cap == conn->out_cap)
 		return 0;
-	out = realloc(cl->out, cap);
+	out = realloc(conn->out, cap);
 	if (!out)
 		return -ENOMEM;
-	cl->out = out;
-	cl->out_cap = cap;
+	conn->out = out;
+	conn->out_cap = cap;
 	return 0;
 }
 
 /* The session's qmp_send_fn: queue, and write at once what can be written. */
-static int client_send(void *opaque, const char *data, size_t len)
+static int conn_send(void *opaque, const char *data, size_t len)
 {
-	struct client *cl = opaque;
+	struct conn *conn = opaque;
 	int ret;
 
-	if (cl->fd < 0)
+	if (conn->fd < 0)
 		return -EPIPE;
-	ret = out_reserve(cl, len);
+	ret = out_reserve(conn, len);
 	if (ret)
 		return ret;
-	memcpy(cl->out + cl->out_end, data, len);
-	cl->out_end += len;
-	return out_write(cl);
+	memcpy(conn->out + conn->out_end, data, len);
+	conn->out_end += len;
+	return out_write(conn);
 }
 
 /* ---- A client's life ---- */
 
-static void client_closed(uv_handle_t *handle)
+static void conn_closed(uv_handle_t *handle)
 {
-	struct client *cl = handle->data;
+	struct conn *conn = handle->data;
 
-	put_control(cl->control);
-	qmp_destroy(cl->qmp);
-	free(cl->out);
-	free(cl);
+	put_control(conn->control);
+	qmp_destroy(conn->qmp);
+	free(conn->out);
+	free(conn);
 }
 
-static void client_drop(struct client *cl)
+static void conn_drop(struct conn *conn)
 {
-	if (cl->fd < 0)
+	if (conn->fd < 0)
 		return;
-	uv_close((uv_handle_t *)&cl->poll, client_closed);
-	close(cl->fd);
-	cl->fd = -1;
-	cl->control->clients[cl->slot] = NULL;
+	uv_close((uv_handle_t *)&conn->poll, conn_closed);
+	close(conn->fd);
+	conn->fd = -1;
+	conn->control->conns[conn->slot] = NULL;
 }
 
-static void client_ready(uv_poll_t *handle, int status, int events);
+static void conn_ready(uv_poll_t *handle, int status, int events);
 
 /* Watch for what the client can be served with next; see CONTROL_OUT_PAUSE. */
-static void client_watch(struct client *cl)
+static void conn_watch(struct conn *conn)
 {
 	int events = 0;
 
-	if (out_queued(cl))
+	if (out_queued(conn))
 		events |= UV_WRITABLE;
-	if (out_queued(cl) < CONTROL_OUT_PAUSE && !cl->ended)
+	if (out_queued(conn) < CONTROL_OUT_PAUSE && !conn->ended)
 		events |= UV_READABLE;
 	if (events)
-		uv_poll_start(&cl->poll, events, client_ready);
+		uv_poll_start(&conn->poll, events, conn_ready);
 	else
-		client_drop(cl);
+		conn_drop(conn);
 }
 
 /* One bounded read, so that a client that never stops talking does not keep out the others. */
-static int client_read(struct client *cl)
+static int conn_read(struct conn *conn)
 {
 	char data[READ_SIZE];
-	ssize_t n = recv(cl->fd, data, sizeof(data), 0);
+	ssize_t n = recv(conn->fd, data, sizeof(data), 0);
 
 	if (n > 0)
-		return qmp_receive(cl->qmp, data, (size_t)n);
+		return qmp_receive(conn->qmp, data, (size_t)n);
 	if (!n) {
-		cl->ended = true;
+		conn->ended = true;
 		return 0;
 	}
 	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
@@ -191,41 +195,41 @@ static int client_read(struct client *cl)
  * Output before input: a client whose queue has just drained below CONTROL_OUT_PAUSE is heard again
  * in the next turn of the loop.
  */
-static void client_ready(uv_poll_t *handle, int status, int events)
+static void conn_ready(uv_poll_t *handle, int status, int events)
 {
-	struct client *cl = handle->data;
+	struct conn *conn = handle->data;
 	int ret = status;
 
 	if (!ret && (events & UV_WRITABLE))
-		ret = out_write(cl);
+		ret = out_write(conn);
 	if (!ret && (events & UV_READABLE))
-		ret = client_read(cl);
+		ret = conn_read(conn);
 	if (ret)
-		client_drop(cl);
+		conn_drop(conn);
 	else
-		client_watch(cl);
+		conn_watch(conn);
 }
 
 /* Serve the connection @fd in @slot, which is free. Takes @fd, also on failure. */
-static void client_create(struct control *c, unsigned int slot, int fd)
+static void conn_create(struct control *c, unsigned int slot, int fd)
 {
-	struct client *cl = calloc(1, sizeof(*cl));
+	struct conn *conn = calloc(1, sizeof(*conn));
 
-	if (!cl || uv_poll_init(c->loop, &cl->poll, fd)) {
-		free(cl);
+	if (!conn || uv_poll_init(c->loop, &conn->poll, fd)) {
+		free(conn);
 		close(fd);
 		return;
 	}
-	cl->poll.data = cl;
-	cl->control = c;
-	cl->slot = slot;
-	cl->fd = fd;
-	c->clients[slot] = cl;
+	conn->poll.data = conn;
+	conn->control = c;
+	conn->slot = slot;
+	conn->fd = fd;
+	c->conns[slot] = conn;
 	c->nr_handles++;
-	if (qmp_create(&cl->qmp, c->machine, client_send, cl))
-		client_drop(cl);
+	if (qmp_create(&conn->qmp, c->machine, conn_send, conn))
+		conn_drop(conn);
 	else
-		client_watch(cl);
+		conn_watch(conn);
 }
 
 /* ---- The listening socket ---- */
@@ -237,8 +241,8 @@ static void client_create(struct control *c, unsigned int slot, int fd)
 static void serve(struct control *c, int fd)
 {
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS; i++) {
-		if (!c->clients[i]) {
-			client_create(c, i, fd);
+		if (!c->conns[i]) {
+			conn_create(c, i, fd);
 			return;
 		}
 	}
@@ -315,6 +319,7 @@ int control_create(struct control **out, struct uv_loop_s *loop, struct machine 
 	if (!c)
 		return err_set(err, -ENOMEM, "control socket %s: no memory", path);
 	c->loop = loop;
+	c->main = pthread_self();
 	c->machine = m;
 	ret = rundir_claim(&c->claim, path, err);
 	if (ret)
@@ -355,13 +360,13 @@ static bool flush_some(struct control *c, int ms)
 	nfds_t n = 0;
 
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS; i++)
-		if (c->clients[i] && out_queued(c->clients[i]))
-			fds[n++] = (struct pollfd){.fd = c->clients[i]->fd, .events = POLLOUT};
+		if (c->conns[i] && out_queued(c->conns[i]))
+			fds[n++] = (struct pollfd){.fd = c->conns[i]->fd, .events = POLLOUT};
 	if (!n || poll(fds, n, ms) <= 0)
 		return false;
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS; i++)
-		if (c->clients[i] && out_write(c->clients[i]))
-			client_drop(c->clients[i]);
+		if (c->conns[i] && out_write(c->conns[i]))
+			conn_drop(c->conns[i]);
 	return true;
 }
 
@@ -373,6 +378,7 @@ void control_destroy(struct control *c)
 {
 	u64 deadline = uv_hrtime() + FLUSH_MS * NS_PER_MS, now;
 
+	ASSERT(pthread_equal(pthread_self(), c->main));
 	uv_close((uv_handle_t *)&c->poll, control_closed);
 	close(c->listen_fd);
 	close(c->spare_fd);
@@ -381,26 +387,27 @@ void control_destroy(struct control *c)
 		now = uv_hrtime();
 	} while (now < deadline && flush_some(c, (int)((deadline - now) / NS_PER_MS) + 1));
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS; i++)
-		if (c->clients[i])
-			client_drop(c->clients[i]);
+		if (c->conns[i])
+			conn_drop(c->conns[i]);
 }
 
 /* @line is NULL when there is no memory: clients miss it, and lose the connection so as to know. */
 static void tell_all(struct control *c, const char *line)
 {
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS; i++) {
-		struct client *cl = c->clients[i];
+		struct conn *conn = c->conns[i];
 
-		if (cl && qmp_notify(cl->qmp, line))
-			client_drop(cl);
-		else if (cl)
-			client_watch(cl);
+		if (conn && qmp_notify(conn->qmp, line))
+			conn_drop(conn);
+		else if (conn)
+			conn_watch(conn);
 	}
 }
 
 /* Takes the line over. */
 static void tell_line(struct control *c, char *line)
 {
+	ASSERT(pthread_equal(pthread_self(), c->main));
 	tell_all(c, line);
 	free(line);
 }
@@ -435,10 +442,10 @@ void control_checkpoint_event(struct control *c, const struct checkpoint_progres
 }
 
 void control_migrate_event(struct control *c, const struct migrate_progress *progress,
-			   bool new_round)
+			   enum machine_migrate_news news)
 {
 	const struct timeval at = now();
 
-	tell_line(c,
-		  new_round ? migrate_pass_line(progress, &at) : migrate_event_line(progress, &at));
+	tell_line(c, news == MACHINE_MIGRATE_ROUND ? migrate_pass_line(progress, &at)
+						   : migrate_event_line(progress, &at));
 }

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
+ * vmm/control: how a running guest is spoken to. The folder owns the runtime directory where guests
+ * are found by name (rundir.h), the socket there and its clients (this header), the conversation
+ * (qmp.h), the commands (qmp_cmds.h has the table, qmp_SUBJECT.c the handlers), and what is told,
+ * as JSON (SUBJECT_json.h) and as events (qmp_event.h). The other end is here, too: client.h is
+ * what the sub-commands use. It may use vmm/machine and all below that; cli uses it. Where to
+ * begin: this header, qmp.h (the drawing of the framing), then the table in qmp_cmds.c.
+ *
  * The control socket: a listening UNIX socket, its QMP clients, and what they are told of.
  *
- * Everything runs on the loop's thread and nothing here blocks, except control_destroy(), which
- * gives the last lines a bounded time to leave. Clients are not trusted to behave:
+ * Everything runs on the loop's thread, which is asserted, and nothing here blocks, except
+ * control_destroy(), which gives the last lines a bounded time to leave. Clients are not trusted to
+ * behave:
  *
  *   - at most CONTROL_MAX_CLIENTS are served; one more is told so and closed.
  *   - requests are not read while CONTROL_OUT_PAUSE bytes of replies wait for their reader, so that
@@ -47,8 +55,8 @@ void control_memory_event(struct control *c, const struct mem_event *event);
 /* A checkpoint has ended. */
 void control_checkpoint_event(struct control *c, const struct checkpoint_progress *progress);
 
-/* A migration's status has changed, or a round of it has ended. */
+/* There is news of a migration. */
 void control_migrate_event(struct control *c, const struct migrate_progress *progress,
-			   bool new_round);
+			   enum machine_migrate_news news);
 
 #endif

@@ -246,9 +246,11 @@ int qmp_migrate_set_capabilities(struct qmp_call *call)
 	return ret;
 }
 
-static json_t *capability(const char *name, bool state)
+enum { ON = true };
+
+static json_t *capability(const char *name, bool on)
 {
-	return json_pack("{s:s, s:b}", "capability", name, "state", (int)state);
+	return json_pack("{s:s, s:b}", "capability", name, "state", (int)on);
 }
 
 /* What there is: a client takes what is listed for something that can be had. */
@@ -256,11 +258,10 @@ int qmp_query_migrate_capabilities(struct qmp_call *call)
 {
 	const struct migrate_params *p = machine_migrate_params(call->machine);
 
-	return qmp_give(call,
-			json_pack("[o, o, o, o, o]", capability("postcopy-ram", p->postcopy),
-				  capability("auto-converge", p->auto_converge),
-				  capability("multifd", p->streams > 1),
-				  capability("return-path", true), capability("events", true)));
+	return qmp_give(call, json_pack("[o, o, o, o, o]", capability("postcopy-ram", p->postcopy),
+					capability("auto-converge", p->auto_converge),
+					capability("multifd", p->streams > 1),
+					capability("return-path", ON), capability("events", ON)));
 }
 
 /* ---- How it goes ---- */

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The running machine as its owners see it: the main loop creates it, the control socket asks
- * things of it, the command line waits for its end. Behind it is one struct vm at a time; a reset
- * replaces that VM with a new one made by the same recipe, so nothing of the old guest can be left
- * over.
+ * vmm/machine: the running machine as its owners see it. The main loop creates it, the control
+ * socket asks things of it, the command line waits for its end. Behind it is one struct vm at a
+ * time; a reset replaces that VM with a new one made by the same recipe, so nothing of the old
+ * guest can be left over.
  *
- * Every function here is for the main thread. None blocks for longer than it takes a vCPU to leave
- * the guest, but machine_audit_memory() and machine_check_mmu().
+ * The folder owns the machine's state (enum machine_state) and who may ask what in which, its end
+ * and exit status, the checkpoint or migration under way, of which there is at most one, and the
+ * host's end of the serial port (console.h). It may use vmm/run and all below that; control and cli
+ * use it. Where to begin: this header, impl.h (what the files share, and which may call which),
+ * machine.c. Tests of what lies above put tests/lib/fake_machine.h in its place.
+ *
+ * Every function here is for the main thread, which most of them assert. None blocks for longer
+ * than it takes a vCPU to leave the guest, but machine_audit_memory(), machine_check_mmu() and
+ * machine_exit_status().
  */
 #ifndef QUIRE_VMM_MACHINE_MACHINE_H
 #define QUIRE_VMM_MACHINE_MACHINE_H
@@ -252,8 +259,13 @@ void machine_migrate_progress(struct machine *m, struct migrate_progress *progre
 struct migrate_params *machine_migrate_params(struct machine *m);
 
 /* The listener for changes of a migration's status, and for its rounds, on the main thread. */
+enum machine_migrate_news {
+	MACHINE_MIGRATE_STATUS, /* it has changed */
+	MACHINE_MIGRATE_ROUND,	/* one has ended */
+};
+
 typedef void (*machine_migrate_fn)(void *opaque, const struct migrate_progress *progress,
-				   bool new_round);
+				   enum machine_migrate_news news);
 void machine_listen_migrate(struct machine *m, machine_migrate_fn fn, void *opaque);
 
 /* The one listener, called on the main thread as things happen. */

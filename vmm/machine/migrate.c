@@ -299,9 +299,9 @@ static void tell(struct machine *m)
 	if (!m->moving.listener || machine_is_over(m))
 		return;
 	if (now.round != m->moving.told_round)
-		m->moving.listener(m->moving.opaque, &now, true);
+		m->moving.listener(m->moving.opaque, &now, MACHINE_MIGRATE_ROUND);
 	if (now.status != m->moving.told)
-		m->moving.listener(m->moving.opaque, &now, false);
+		m->moving.listener(m->moving.opaque, &now, MACHINE_MIGRATE_STATUS);
 	m->moving.told = now.status;
 	m->moving.told_round = now.round;
 }
