@@ -5,27 +5,17 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "mm/base/base.h"
 #include "vmm/control/client.h"
 #include "vmm/cli/cmd.h"
+#include "vmm/cli/follow.h"
 #include "vmm/cli/memory_view.h"
 #include "vmm/cli/opts.h"
 
 #define POLL_US 50000
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
 
 struct order {
 	const char *guest;
@@ -34,62 +24,31 @@ struct order {
 	u64 every_ns, bandwidth;
 };
 
-static const char *status_of(const json_t *progress)
-{
-	const char *status = json_string_value(json_object_get(progress, "status"));
-
-	return status ? status : "";
-}
-
 static bool is_over(const json_t *progress)
 {
-	const char *status = status_of(progress);
-
-	return !strcmp(status, "done") || !strcmp(status, "failed") || !strcmp(status, "cancelled");
+	return follow_is(progress, "done") || follow_is(progress, "failed") ||
+	       follow_is(progress, "cancelled");
 }
 
-static void show_progress(const struct order *order, const json_t *progress)
+static void show_progress(const void *opaque, const json_t *progress)
 {
+	const struct order *order = opaque;
 	u64 all = view_count(progress, "all-pages");
 
 	if (order->every_ns)
-		fprintf(stderr, "\r\033[K%llu links, the last of %s, %llu us of pause",
+		fprintf(stderr, "%llu links, the last of %s, %llu us of pause",
 			(unsigned long long)view_count(progress, "count"),
 			view_size(progress, "bytes").s,
 			(unsigned long long)view_count(progress, "pause-us"));
 	else
-		fprintf(stderr, "\r\033[K%s: %3llu%%", status_of(progress),
+		fprintf(stderr, "%s: %3llu%%", view_text(progress, "status"),
 			(unsigned long long)(100 * view_count(progress, "done-pages") /
 					     MAX(all, 1)));
-	fflush(stderr);
-}
-
-/* Until it has ended; *@progress is a new reference to the last answer, or NULL. */
-static int follow(struct client *c, const struct order *order, json_t **progress, struct err *err)
-{
-	bool terminal = isatty(STDERR_FILENO), told = false;
-	int ret;
-
-	while (!(ret = client_execute(c, "x-quire-query-checkpoint", NULL, progress, err)) &&
-	       !is_over(*progress)) {
-		if (terminal)
-			show_progress(order, *progress);
-		json_decref(*progress);
-		*progress = NULL;
-		if (interrupted && !told) {
-			told = true;
-			client_execute(c, "x-quire-cancel-checkpoint", NULL, NULL, err);
-		}
-		usleep(POLL_US);
-	}
-	if (terminal)
-		fprintf(stderr, "\r\033[K");
-	return ret;
 }
 
 static int report(const struct order *order, const json_t *progress, struct err *err)
 {
-	const char *status = status_of(progress), *why;
+	const char *status = follow_status(progress), *why;
 	bool stopped = order->every_ns && !strcmp(status, "cancelled");
 
 	if (order->json)
@@ -112,6 +71,14 @@ static int report(const struct order *order, const json_t *progress, struct err 
 
 static int checkpoint(const struct order *order, struct err *err)
 {
+	const struct follow f = {
+		.query = "x-quire-query-checkpoint",
+		.cancel = "x-quire-cancel-checkpoint",
+		.poll_us = POLL_US,
+		.is_over = is_over,
+		.show = show_progress,
+		.opaque = order,
+	};
 	struct client *c;
 	json_t *args, *progress = NULL;
 	int ret = client_connect(&c, order->guest, CLIENT_TIMEOUT_MS, err);
@@ -124,7 +91,7 @@ static int checkpoint(const struct order *order, struct err *err)
 	ret = client_execute(c, "x-quire-checkpoint", args, NULL, err);
 	json_decref(args);
 	if (!ret)
-		ret = follow(c, order, &progress, err);
+		ret = follow(c, &f, &progress, err);
 	if (!ret)
 		ret = report(order, progress, err);
 	json_decref(progress);
@@ -147,7 +114,6 @@ int cmd_checkpoint(int argc, char **argv)
 	};
 	const struct opt_usage usage = {"checkpoint", "NAME DIR",
 					"Save a guest as it is at this moment, while it runs on."};
-	const struct sigaction action = {.sa_handler = on_signal};
 	struct err err;
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
@@ -162,8 +128,7 @@ int cmd_checkpoint(int argc, char **argv)
 	if (ret)
 		return cmd_usage_error(&err);
 	order.guest = argv[1];
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	follow_take_signals();
 	ret = checkpoint(&order, &err);
 	return cmd_finish_output(ret ? cmd_error(&err) : CMD_OK);
 }

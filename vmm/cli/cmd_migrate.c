@@ -6,16 +6,15 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "mm/base/base.h"
 #include "mm/wire/wire.h"
 #include "vmm/control/client.h"
 #include "vmm/cli/cmd.h"
+#include "vmm/cli/follow.h"
 #include "vmm/cli/memory_view.h"
 #include "vmm/migrate/migrate.h"
 #include "vmm/migrate/format.h"
@@ -23,14 +22,6 @@
 #include "vmm/cli/plan_view.h"
 
 #define POLL_US 20000
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
 
 struct order {
 	const char *guest, *address, *psk_file, *spill;
@@ -44,69 +35,33 @@ struct order {
 
 static const char *const lates[] = {"go-on", "cancel", "post-copy"};
 
-/* Empty: there was no migration yet. */
-static const char *status_of(const json_t *progress)
-{
-	const char *status = json_string_value(json_object_get(progress, "status"));
-
-	return status ? status : "";
-}
-
-static bool is(const json_t *progress, const char *status)
-{
-	return !strcmp(status_of(progress), status);
-}
-
+/* As far as it goes by itself: when the other side does not answer, people have to look there. */
 static bool is_over(const json_t *progress)
 {
-	return is(progress, "completed") || is(progress, "failed") || is(progress, "cancelled") ||
-	       is(progress, "postcopy-paused") || !*status_of(progress);
+	return follow_is(progress, "completed") || follow_is(progress, "failed") ||
+	       follow_is(progress, "cancelled") || follow_is(progress, "postcopy-paused") ||
+	       !*follow_status(progress) || /* there was no migration yet */
+	       (follow_is(progress, "x-quire-unsure") && json_object_get(progress, "error-desc"));
 }
 
-static void show_progress(const json_t *progress)
+static void show_progress(const void *opaque, const json_t *progress)
 {
 	const json_t *ram = json_object_get(progress, "ram");
 	u64 total = view_count(ram, "total"), left = view_count(ram, "remaining");
 
-	if (!ram) { /* there is nothing to count yet */
-		fprintf(stderr, "\r\033[K%s", status_of(progress));
-		return;
-	}
+	(void)opaque;
+	fprintf(stderr, "%s", view_text(progress, "status"));
+	if (!ram)
+		return; /* there is nothing to count yet */
 	fprintf(stderr,
-		"\r\033[K%s: round %llu, %llu%% of it, %s sent, %.0f MiB/s, %llu pages/s dirtied, "
+		": round %llu, %llu%% of it, %s sent, %.0f MiB/s, %llu pages/s dirtied, "
 		"%llu ms of downtime expected",
-		status_of(progress), (unsigned long long)view_count(ram, "dirty-sync-count") + 1,
+		(unsigned long long)view_count(ram, "dirty-sync-count") + 1,
 		(unsigned long long)(total ? 100 * (total - MIN(left, total)) / total : 0),
 		view_size(ram, "transferred").s,
 		json_real_value(json_object_get(ram, "mbps")) / 8 * 1e6 / (double)MiB,
 		(unsigned long long)view_count(ram, "dirty-pages-rate"),
 		(unsigned long long)view_count(progress, "expected-downtime"));
-	fflush(stderr);
-}
-
-/* Until it has ended; *@progress is a new reference to the last answer, or NULL. */
-static int follow(struct client *c, json_t **progress, struct err *err)
-{
-	bool terminal = isatty(STDERR_FILENO), told = false;
-	int ret;
-
-	while (!(ret = client_execute(c, "query-migrate", NULL, progress, err)) &&
-	       !is_over(*progress)) {
-		if (terminal)
-			show_progress(*progress);
-		if (is(*progress, "x-quire-unsure") && json_object_get(*progress, "error-desc"))
-			break;
-		json_decref(*progress);
-		*progress = NULL;
-		if (interrupted && !told) {
-			told = true;
-			client_execute(c, "migrate_cancel", NULL, NULL, err);
-		}
-		usleep(POLL_US);
-	}
-	if (terminal)
-		fprintf(stderr, "\r\033[K");
-	return ret;
 }
 
 /* What was predicted, beside what came of it; nothing where nothing was. */
@@ -156,24 +111,24 @@ static int report(const struct order *order, const json_t *progress, struct err 
 
 	if (order->json)
 		cmd_print_json(progress, JSON_INDENT(2));
-	else if (is(progress, "completed"))
+	else if (follow_is(progress, "completed"))
 		print_summary(order, progress);
-	if (is(progress, "completed"))
+	if (follow_is(progress, "completed"))
 		return 0;
-	if (is(progress, "postcopy-paused"))
+	if (follow_is(progress, "postcopy-paused"))
 		return err_set(err, -EIO,
 			       "guest %s runs there, but the connection broke: %s (quire migrate "
 			       "%s URI --recover)",
 			       order->guest, why ? why : "?", order->guest);
-	if (is(progress, "x-quire-unsure"))
+	if (follow_is(progress, "x-quire-unsure"))
 		return err_set(err, -EIO,
 			       "guest %s: the other side was told to run it, and did not answer: "
 			       "%s (it does not run here; look there)",
 			       order->guest, why ? why : "?");
 	return err_set(err, -EIO, "migration of %s: %s", order->guest,
-		       why		      ? why
-		       : *status_of(progress) ? status_of(progress)
-					      : "there is none");
+		       why			  ? why
+		       : *follow_status(progress) ? follow_status(progress)
+						  : "there is none");
 }
 
 static int set_parameters(struct client *c, const struct order *order, struct err *err)
@@ -235,11 +190,18 @@ static int start(struct client *c, const struct order *order, struct err *err)
 
 static int migrate(struct client *c, const struct order *order, struct err *err)
 {
+	const struct follow f = {
+		.query = "query-migrate",
+		.cancel = "migrate_cancel",
+		.poll_us = POLL_US,
+		.is_over = is_over,
+		.show = show_progress,
+	};
 	json_t *progress = NULL;
 	int ret = start(c, order, err);
 
 	if (!ret)
-		ret = follow(c, &progress, err);
+		ret = follow(c, &f, &progress, err);
 	if (!ret)
 		ret = report(order, progress, err);
 	/* the guest is elsewhere: what is left of it here has no use any more */
@@ -251,27 +213,16 @@ static int migrate(struct client *c, const struct order *order, struct err *err)
 
 /* ---- A plan ---- */
 
-/* Until it is there, or has failed; *@answer is a new reference. */
-static int wait_for_plan(struct client *c, json_t **answer, struct err *err)
+static bool is_measured(const json_t *answer)
 {
-	int ret;
-
-	while (!(ret = client_execute(c, "x-quire-query-plan", NULL, answer, err)) &&
-	       is(*answer, "measuring")) {
-		json_decref(*answer);
-		*answer = NULL;
-		if (interrupted)
-			return err_set(err, -EINTR, "interrupted");
-		usleep(POLL_US);
-	}
-	return ret;
+	return !follow_is(answer, "measuring");
 }
 
 static int show_plan(const struct order *order, const json_t *answer, struct err *err)
 {
 	const char *why = json_string_value(json_object_get(answer, "error-desc"));
 
-	if (!is(answer, "ready"))
+	if (!follow_is(answer, "ready"))
 		return err_set(err, -EIO, "plan for %s: %s", order->guest, view_printable(why));
 	if (order->json)
 		return cmd_print_json(answer, JSON_INDENT(2)), 0;
@@ -284,13 +235,15 @@ static int show_plan(const struct order *order, const json_t *answer, struct err
 
 static int plan(struct client *c, const struct order *order, struct err *err)
 {
+	const struct follow f = {
+		.query = "x-quire-query-plan", .poll_us = POLL_US, .is_over = is_measured};
 	json_t *args = json_pack("{s:s}", "uri", order->address), *answer = NULL;
 	int ret = prepare(c, order, err);
 
 	if (!ret)
 		ret = client_execute(c, "x-quire-plan-migration", args, NULL, err);
 	if (!ret)
-		ret = wait_for_plan(c, &answer, err);
+		ret = follow(c, &f, &answer, err);
 	if (!ret)
 		ret = show_plan(order, answer, err);
 	json_decref(args);
@@ -402,7 +355,6 @@ static int parse(struct order *order, int argc, char **argv, struct err *err)
 int cmd_migrate(int argc, char **argv)
 {
 	struct order order = {.streams = 1, .downtime_ms = 20};
-	const struct sigaction action = {.sa_handler = on_signal};
 	struct err err;
 	int ret = parse(&order, argc, argv, &err);
 
@@ -410,8 +362,7 @@ int cmd_migrate(int argc, char **argv)
 		return CMD_OK;
 	if (ret)
 		return cmd_usage_error(&err);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	follow_take_signals();
 	ret = execute(&order, &err);
 	return cmd_finish_output(ret ? cmd_error(&err) : CMD_OK);
 }
