@@ -14,6 +14,7 @@
 
 #include "mm/base/pageset.h"
 #include "mm/engine/access.h"
+#include "mm/engine/access_impl.h"
 #include "mm/engine/evict.h"
 #include "mm/engine/fill.h"
 #include "mm/engine/impl.h"
@@ -109,6 +110,19 @@ static void note_written(struct mem *m, gpa_t start, u64 len)
 	     no++)
 		m->written[no / 64] |= (u64)1 << no % 64;
 	pthread_mutex_unlock(&m->lock);
+}
+
+int access_init(struct mem *m)
+{
+	if (!m->cfg.origin)
+		return 0;
+	m->written = calloc(m->pages.nr / 64, sizeof(u64));
+	return m->written ? 0 : -ENOMEM;
+}
+
+void access_fini(struct mem *m)
+{
+	free(m->written);
 }
 
 int mem_take_written(struct mem *m, u64 *pages)

@@ -59,19 +59,31 @@ struct wss_watch {
 	} ring[MAX_WATCHED];
 };
 
+struct age {
+	page_no scan_hand, old_hand;
+	double scan_credit_ns;		  /* guest time that soft faults may cost */
+	double scan_returns;		  /* share of scanned pages that came back, lately */
+	u32 scan_unmapped, scan_returned; /* since the last step */
+	struct wss_watch watch;		  /* samples being watched */
+	double sample_credit;
+	u64 random;
+};
+
 int age_init(struct mem *m)
 {
 	wss_init(&m->wss, WSS_WINDOW_NS);
-	m->scan_returns = 0.5;
-	m->random = now_ns() | 1;
-	m->watch = calloc(1, sizeof(*m->watch));
-	return m->watch ? 0 : -ENOMEM;
+	m->age = calloc(1, sizeof(*m->age));
+	if (!m->age)
+		return -ENOMEM;
+	m->age->scan_returns = 0.5;
+	m->age->random = now_ns() | 1;
+	return 0;
 }
 
 void age_fini(struct mem *m)
 {
-	free(m->watch);
-	m->watch = NULL;
+	free(m->age);
+	m->age = NULL;
 }
 
 static u64 soft_fault_ns(const struct mem *m)
@@ -93,25 +105,26 @@ static bool scan_is_wanted(struct mem *m)
 
 void age_returned(struct mem *m)
 {
-	m->scan_credit_ns -= (double)soft_fault_ns(m);
-	m->scan_returned++;
+	m->age->scan_credit_ns -= (double)soft_fault_ns(m);
+	m->age->scan_returned++;
 }
 
 /* Pages to unmap in this period, from the credit and the share that will come back. */
 static u32 scan_quota(struct mem *m, u64 period_ns)
 {
+	struct age *a = m->age;
 	double second = 1e9 * SCAN_BUDGET * m->cfg.nr_cpus, quota;
 
-	m->scan_credit_ns += (double)period_ns * SCAN_BUDGET * m->cfg.nr_cpus;
+	a->scan_credit_ns += (double)period_ns * SCAN_BUDGET * m->cfg.nr_cpus;
 	/* neither saved up for long nor owed for long: a burst of returns may have other causes */
-	m->scan_credit_ns = MAX(MIN(m->scan_credit_ns, second), -second);
-	if (m->scan_unmapped)
-		m->scan_returns = 0.8 * m->scan_returns +
-				  0.2 * MIN(1.0, (double)m->scan_returned / m->scan_unmapped);
-	m->scan_unmapped = m->scan_returned = 0;
-	if (m->scan_credit_ns <= 0)
+	a->scan_credit_ns = MAX(MIN(a->scan_credit_ns, second), -second);
+	if (a->scan_unmapped)
+		a->scan_returns = 0.8 * a->scan_returns +
+				  0.2 * MIN(1.0, (double)a->scan_returned / a->scan_unmapped);
+	a->scan_unmapped = a->scan_returned = 0;
+	if (a->scan_credit_ns <= 0)
 		return 0;
-	quota = m->scan_credit_ns / ((double)soft_fault_ns(m) * MAX(m->scan_returns, 0.02));
+	quota = a->scan_credit_ns / ((double)soft_fault_ns(m) * MAX(a->scan_returns, 0.02));
 	return (u32)MIN(quota, (double)SCAN_MOST);
 }
 
@@ -124,17 +137,17 @@ static void scan(struct mem *m, u64 period_ns)
 	if (!scan_is_wanted(m) || m->trace)
 		return;
 	for (u32 looked = 0; looked < SCAN_LOOK && n < quota; looked++) {
-		page_no no = m->scan_hand;
+		page_no no = m->age->scan_hand;
 
-		m->scan_hand = no + 1 < m->pages.nr ? no + 1 : 0;
-		if (m->scan_hand == 0 && n)
+		m->age->scan_hand = no + 1 < m->pages.nr ? no + 1 : 0;
+		if (m->age->scan_hand == 0 && n)
 			break; /* the batch is in order */
 		if (m->pages.page[no].state == PAGE_RESIDENT)
 			nos[n++] = no;
 	}
 	evict_unmap(m, nos, n);
 	m->scanned += n;
-	m->scan_unmapped += n;
+	m->age->scan_unmapped += n;
 }
 
 /* ---- The sample ---- */
@@ -142,18 +155,18 @@ static void scan(struct mem *m, u64 period_ns)
 /* xorshift64*: Marsaglia's generator with Vigna's multiplier. */
 static u64 draw(struct mem *m)
 {
-	u64 x = m->random;
+	u64 x = m->age->random;
 
 	x ^= x >> 12;
 	x ^= x << 25;
 	x ^= x >> 27;
-	m->random = x;
+	m->age->random = x;
 	return x * 0x2545f4914f6cdd1d;
 }
 
 static void watch_one(struct mem *m, u64 now)
 {
-	struct wss_watch *w = m->watch;
+	struct wss_watch *w = &m->age->watch;
 	page_no no = (page_no)((draw(m) >> 32) * m->pages.nr >> 32);
 	struct page *p = &m->pages.page[no];
 	u32 at;
@@ -172,7 +185,7 @@ static void watch_one(struct mem *m, u64 now)
 /* Windows that are over. */
 static void expire(struct mem *m, u64 now)
 {
-	struct wss_watch *w = m->watch;
+	struct wss_watch *w = &m->age->watch;
 
 	for (; w->nr; w->nr--, w->first = (w->first + 1) % MAX_WATCHED) {
 		u32 at = w->first;
@@ -187,7 +200,7 @@ static void expire(struct mem *m, u64 now)
 
 void age_sample_touched(struct mem *m, page_no no, u64 now)
 {
-	struct wss_watch *w = m->watch;
+	struct wss_watch *w = &m->age->watch;
 
 	m->pages.page[no].flags &= (u8)~PAGE_F_SAMPLED;
 	for (u32 i = 0; i < w->nr; i++) {
@@ -210,8 +223,8 @@ static void sample(struct mem *m, u64 period_ns)
 	expire(m, now);
 	/* as many as fit into the ring in one window, whatever the budget would allow */
 	rate = MIN(rate, MAX_WATCHED * 1e9 / (double)m->wss.window_ns);
-	m->sample_credit = MIN(m->sample_credit + rate * (double)period_ns / 1e9, rate);
-	for (; m->sample_credit >= 1; m->sample_credit -= 1)
+	m->age->sample_credit = MIN(m->age->sample_credit + rate * (double)period_ns / 1e9, rate);
+	for (; m->age->sample_credit >= 1; m->age->sample_credit -= 1)
 		watch_one(m, now);
 }
 
@@ -227,11 +240,11 @@ static void hold_oldest(struct mem *m)
 	u16 now = age_now();
 
 	while (some--) {
-		struct page *p = &m->pages.page[m->old_hand];
+		struct page *p = &m->pages.page[m->age->old_hand];
 
 		if (p->state == PAGE_IDLE && (u16)(now - p->seen) > OLDEST)
 			p->seen = (u16)(now - OLDEST);
-		m->old_hand = m->old_hand + 1 < m->pages.nr ? m->old_hand + 1 : 0;
+		m->age->old_hand = m->age->old_hand + 1 < m->pages.nr ? m->age->old_hand + 1 : 0;
 	}
 }
 

@@ -24,6 +24,11 @@
 /* Without system calls to be saved, so few pages that they stay in the nearest cache. */
 #define MAPPED_AT_ONCE ((u32)8)
 
+void export_fini(struct mem *m)
+{
+	free(m->export_room);
+}
+
 int export_batch_init(struct export_batch *b)
 {
 	b->n = 0;
@@ -47,6 +52,11 @@ int export_item_of(struct mem *m, page_no no, struct export_item *item)
 	const struct page *p = &m->pages.page[no];
 
 	*item = (struct export_item){.no = no, .kind = EXPORT_ZERO};
+	if (!atomic_load(&m->in_charge)) {
+		ASSERT(!m->cfg.origin); /* or absent would mean zeros */
+		item->kind = EXPORT_COPY;
+		return 0;
+	}
 	ASSERT(p->state != PAGE_FILLING);
 	if (page_in_memory(p)) {
 		item->kind = EXPORT_COPY;
@@ -103,7 +113,7 @@ static bool is_copy_after(const struct export_item *item, const struct export_it
 }
 
 /* A system call costs as much as copying a page. */
-void export_copy(struct mem *m, struct export_batch *b)
+static void copy_items(struct mem *m, struct export_batch *b)
 {
 	for (u32 i = 0, n; i < b->n; i += n) {
 		n = 1;
@@ -113,6 +123,25 @@ void export_copy(struct mem *m, struct export_batch *b)
 			n++;
 		export_copy_pages(m, b->items[i].no, n, b->pages + ((u64)i << PAGE_SHIFT));
 	}
+}
+
+int export_gather(struct mem *m, struct export_batch *b, const page_no *nos, u32 n)
+{
+	int ret = 0;
+
+	ASSERT(n <= EXPORT_AT_ONCE);
+	for (b->n = 0; b->n < n && !ret; b->n += !ret)
+		ret = export_item_of(m, nos[b->n], &b->items[b->n]);
+	if (!ret)
+		copy_items(m, b);
+	return ret;
+}
+
+void export_drop_all(struct mem *m, struct export_batch *b)
+{
+	for (u32 i = 0; i < b->n; i++)
+		export_drop(m, &b->items[i]);
+	b->n = 0;
 }
 
 static int emit_stored(struct mem *m, const struct mem_snap_sink *sink,
@@ -246,36 +275,22 @@ static bool is_filling(const struct mem *m, page_no no)
 	return atomic_load(&m->in_charge) && m->pages.page[no].state == PAGE_FILLING;
 }
 
-static int item_of(struct mem *m, page_no no, struct export_item *item)
-{
-	if (atomic_load(&m->in_charge))
-		return export_item_of(m, no, item);
-	ASSERT(!m->cfg.origin); /* or absent would mean zeros */
-	*item = (struct export_item){.no = no, .kind = EXPORT_COPY};
-	return 0;
-}
-
 /*
  * The first pages of @nos; *n says how many, at least one. A page that is coming in may have been
  * written by the guest already, so that what it was before will not do: it is waited for.
  */
-static int gather(struct mem *m, struct export_batch *b, const page_no *nos, u32 *n)
+static int take_first(struct mem *m, struct export_batch *b, const page_no *nos, u32 *n)
 {
-	u32 most;
-	int ret = 0;
+	u32 most, some = 0;
+	int ret;
 
 	pthread_mutex_lock(&m->lock);
-	most = atomic_load(&m->in_charge) ? EXPORT_AT_ONCE : MAPPED_AT_ONCE;
+	most = MIN(*n, atomic_load(&m->in_charge) ? EXPORT_AT_ONCE : MAPPED_AT_ONCE);
 	while (is_filling(m, nos[0]) && !atomic_load(&m->cut))
 		pthread_cond_wait(&m->filled, &m->lock);
-	for (b->n = 0; b->n < MIN(*n, most) && !ret; b->n += !ret) {
-		ASSERT(nos[b->n] < space_size(m->space) >> PAGE_SHIFT);
-		if (is_filling(m, nos[b->n]))
-			break;
-		ret = item_of(m, nos[b->n], &b->items[b->n]);
-	}
-	if (!ret)
-		export_copy(m, b);
+	for (; some < most && !is_filling(m, nos[some]); some++)
+		ASSERT(nos[some] < space_size(m->space) >> PAGE_SHIFT);
+	ret = export_gather(m, b, nos, some);
 	pthread_mutex_unlock(&m->lock);
 	*n = b->n;
 	return ret || b->n ? ret : -ECANCELED; /* guest memory is gone */
@@ -293,21 +308,19 @@ static void find_zeros(struct export_batch *b)
 static int export_some(struct mem *m, struct export_batch *b, const page_no *nos, u32 *n,
 		       const struct mem_snap_sink *sink, struct err *err)
 {
-	int ret = gather(m, b, nos, n);
+	int ret = take_first(m, b, nos, n);
 
 	if (!ret)
 		find_zeros(b);
-	for (u32 i = 0; i < b->n; i++) {
-		if (!ret)
-			ret = export_emit(m, sink, &b->items[i], b->pages + ((u64)i << PAGE_SHIFT),
-					  b->room, err);
-		export_drop(m, &b->items[i]);
-	}
+	for (u32 i = 0; i < b->n && !ret; i++)
+		ret = export_emit(m, sink, &b->items[i], b->pages + ((u64)i << PAGE_SHIFT), b->room,
+				  err);
+	export_drop_all(m, b);
 	return ret;
 }
 
 /* The batch of the last call, if nobody has it: making its memory costs more than using it. */
-static int borrow(struct mem *m, struct export_batch *b)
+static int borrow_room(struct mem *m, struct export_batch *b)
 {
 	pthread_mutex_lock(&m->lock);
 	*b = (struct export_batch){.pages = m->export_room};
@@ -319,7 +332,7 @@ static int borrow(struct mem *m, struct export_batch *b)
 	return 0;
 }
 
-static void give_back(struct mem *m, struct export_batch *b)
+static void keep_room(struct mem *m, struct export_batch *b)
 {
 	pthread_mutex_lock(&m->lock);
 	if (!m->export_room) {
@@ -334,7 +347,7 @@ int mem_export(struct mem *m, const page_no *nos, u32 n, const struct mem_snap_s
 	       struct err *err)
 {
 	struct export_batch b;
-	int ret = borrow(m, &b);
+	int ret = borrow_room(m, &b);
 
 	if (ret)
 		return err_set(err, ret, "out of memory");
@@ -343,7 +356,7 @@ int mem_export(struct mem *m, const page_no *nos, u32 n, const struct mem_snap_s
 		some = n - done;
 		ret = export_some(m, &b, nos + done, &some, sink, err);
 	}
-	give_back(m, &b);
+	keep_room(m, &b);
 	if (ret && !err->text[0])
 		err_set(err, ret, "memory: %s", strerror(-ret));
 	return ret;

@@ -41,14 +41,22 @@ int export_item_of(struct mem *m, page_no no, struct export_item *item);
 /* Pages [no, no + n), at most EXPORT_AT_ONCE, which are in memory or holes. Under lock. */
 void export_copy_pages(struct mem *m, page_no no, u32 n, u8 *to);
 
-/* The contents of all items that are in memory, neighbours together. Under lock. */
-void export_copy(struct mem *m, struct export_batch *b);
+/*
+ * Fill the batch with pages @nos, at most EXPORT_AT_ONCE and none FILLING: what each is now, and
+ * the contents of those in memory, neighbours together. -errno as store_ref() has it: the batch
+ * ends before that page. Under lock.
+ */
+int export_gather(struct mem *m, struct export_batch *b, const page_no *nos, u32 n);
 
 /* Give the page to the sink. @copy: its contents, of EXPORT_COPY; @room as above. Without lock. */
 int export_emit(struct mem *m, const struct mem_snap_sink *sink, const struct export_item *item,
 		const u8 *copy, void *room, struct err *err);
 
-/* Let go of what the item holds. */
+/* Let go of what the item holds, or all of a batch, which is empty then. */
 void export_drop(struct mem *m, const struct export_item *item);
+void export_drop_all(struct mem *m, struct export_batch *b);
+
+/* What is kept between calls of mem_export(). */
+void export_fini(struct mem *m);
 
 #endif

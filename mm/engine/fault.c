@@ -43,6 +43,14 @@
 
 #define FEW_HANDLERS 4
 
+/* More than four only where each may have to wait for another host. */
+#define MAX_HANDLERS 17
+
+struct handlers {
+	unsigned int nr;
+	pthread_t thread[MAX_HANDLERS];
+};
+
 struct handler {
 	struct mem *mem;
 	struct filler *filler;
@@ -301,13 +309,13 @@ static int start_one(struct mem *m)
 	h->mem = m;
 	h->filler = filler_create(m);
 	if (h->filler)
-		ret = thread_start(&m->handlers[m->nr_handlers], "faults", handler, h);
+		ret = thread_start(&m->handlers->thread[m->handlers->nr], "faults", handler, h);
 	if (ret) {
 		filler_destroy(h->filler);
 		free(h);
 		return ret;
 	}
-	m->nr_handlers++;
+	m->handlers->nr++;
 	return 0;
 }
 
@@ -329,7 +337,11 @@ int fault_start(struct mem *m, struct err *err)
 	unsigned int want = handlers_wanted(m);
 	int ret = 0;
 
-	while (m->nr_handlers < want && !ret)
+	if (!m->handlers)
+		m->handlers = calloc(1, sizeof(*m->handlers));
+	if (!m->handlers)
+		return err_set(err, -ENOMEM, "out of memory");
+	while (m->handlers->nr < want && !ret)
 		ret = start_one(m);
 	return ret ? err_set(err, ret, "memory engine: cannot start a thread: %s", strerror(-ret))
 		   : 0;
@@ -337,6 +349,10 @@ int fault_start(struct mem *m, struct err *err)
 
 void fault_stop(struct mem *m)
 {
-	while (m->nr_handlers)
-		pthread_join(m->handlers[--m->nr_handlers], NULL);
+	if (!m->handlers)
+		return;
+	while (m->handlers->nr)
+		pthread_join(m->handlers->thread[--m->handlers->nr], NULL);
+	free(m->handlers);
+	m->handlers = NULL;
 }

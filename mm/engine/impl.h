@@ -49,32 +49,27 @@
 #include "mm/engine/mem.h"
 #include "mm/engine/page.h"
 #include "mm/engine/stats.h"
+#include "mm/engine/stream.h"
+#include "mm/engine/trim.h"
+#include "mm/engine/tune.h"
 #include "mm/policy/policy.h"
-#include "mm/policy/trace_file.h"
-#include "mm/policy/tuner.h"
 #include "mm/policy/wss.h"
 #include "mm/space/pager.h"
 #include "mm/space/space.h"
 #include "mm/space/uffd.h"
 #include "mm/store/store.h"
 
-struct snap;
+/* What one file alone has: of fault, manager, evict, age, trace, prefetch and snap. */
+struct handlers;
+struct manager;
+struct evict_batch;
+struct age;
+struct trace_window;
 struct prefetch;
-
-/* More than four only where each may have to wait for another host. */
-#define MAX_HANDLERS 17
+struct snap;
 
 /* Pages brought in at once, at most: 128 KiB. */
 #define MAX_AROUND 32
-
-/* Places where a guest goes through its memory in order: so many at a time are followed. */
-#define NR_STREAMS 8
-
-struct stream {
-	page_no next; /* the fault that would continue it */
-	u32 width;    /* pages to bring in then */
-	u64 used;     /* when, in faults */
-};
 
 /* The age clock: page.seen counts in it, modulo 2^16 (two and a quarter hours). */
 #define AGE_TICK_NS ((u64)125000000)
@@ -92,10 +87,9 @@ struct mem {
 	struct store *store;
 	struct tier *tier;
 	int stop_fd; /* eventfd: readable once threads are to end */
-	pthread_t handlers[MAX_HANDLERS];
-	unsigned int nr_handlers;
-	pthread_t evictor, manager;
-	bool has_evictor, has_manager;
+	struct handlers *handlers;
+	struct manager *manager;
+	struct prefetch *prefetch; /* constant while threads run */
 
 	atomic_bool in_charge;
 	atomic_bool stopping; /* threads end soon */
@@ -104,7 +98,6 @@ struct mem {
 
 	pthread_mutex_t evict_lock;
 	struct evict_batch *batch; /* under evict_lock */
-	page_no shed_hand;	   /* under lock: where the search for kept copies goes on */
 
 	pthread_mutex_t lock;
 	/* Everything below is under lock. */
@@ -117,48 +110,26 @@ struct mem {
 	struct policy_choice choice;
 	u64 limit, limit_min, store_limit;
 	u64 peak;
-	u32 nr_waiting; /* for room */
-	bool told_full, told_swap;
-	bool draining; /* the evictor is on its way from one margin to two */
-	struct stream streams[NR_STREAMS];
-	u64 nr_faults;
+	u32 nr_waiting;	  /* for room */
+	bool told_full;	  /* the owner was: nothing more can go out */
+	bool quiesced;	  /* mem_quiesce(): nothing is chosen, unmapped or sampled */
+	bool no_prefetch; /* pages that nobody waits for must not come in now */
 
-	/* ages */
-	page_no scan_hand, old_hand;
-	double scan_credit_ns;		  /* guest time that soft faults may cost */
-	double scan_returns;		  /* share of scanned pages that came back, lately */
-	u32 scan_unmapped, scan_returned; /* since the last step */
-	struct wss wss;
-	struct wss_watch *watch; /* samples being watched */
-	double sample_credit;
-	u64 random;
-
-	/* live copies and restored guests */
-	struct snap *snap;	   /* NULL: no copy is being made */
-	pthread_cond_t snap_room;  /* it can take more */
-	bool no_prefetch;	   /* pages that nobody waits for must not come in now */
-	struct prefetch *prefetch; /* constant while threads run */
-	u64 *written;		   /* pages that mem_write() wrote; NULL: nobody asked yet */
-	u8 *export_room;	   /* of mem_export(), between its calls */
-	bool quiesced;		   /* mem_quiesce(): nothing is chosen, unmapped or sampled */
-
-	/* control */
-	struct tuner_promotions promotions;
-	struct tuner_stall stall;
-	struct tuner_pff pff;
-	struct tuner_thrash thrash;
-	u32 cold_ms;		/* proactive: pages idle for longer go */
-	u64 push;		/* proactive: pages to push out in this period */
-	u64 stall_ns, promoted; /* since the last period */
-	double promotion_rate;
-
-	/* the trace */
-	struct trace_file *trace;
-	page_no *window;
-	u32 window_size, window_next;
+	/* of single files, in the order of their floors */
+	struct streams streams;
+	u8 *export_room; /* of mem_export(), between its calls */
+	struct trim trim;
+	struct snap *snap;	    /* NULL: no copy is being made */
+	pthread_cond_t snap_room;   /* it can take more */
+	struct trace_window *trace; /* NULL: nothing is recorded */
+	struct age *age;
+	u64 *written; /* pages that mem_write() wrote; NULL: nobody asked yet */
+	struct tune tune;
 
 	/* counts */
+	struct wss wss;
 	struct hist faults[MEM_NR_FAULT_KINDS];
+	u64 stall_ns, promoted; /* since the last period */
 	u64 around, evicted, evicted_clean, rescued, refused, waited, waited_ns, scanned;
 };
 

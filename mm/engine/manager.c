@@ -12,6 +12,7 @@
  * engine's lock: the evictor on mem.wanted, the manager on mem.tick.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "mm/engine/age.h"
@@ -35,11 +36,17 @@
 /* Less than this left: time to take charge. */
 #define CHARGE_MARGIN (64 * MiB)
 
+struct manager {
+	pthread_t evictor, manager;
+	bool has_evictor, has_manager;
+	bool draining; /* the evictor alone: it is on its way from one margin to two */
+};
+
 /* ---- The soft limit ---- */
 
 static u32 cold_ticks(const struct mem *m)
 {
-	return (u32)MIN((u64)m->cold_ms * 1000000 / AGE_TICK_NS + 1, (u64)0x7fff);
+	return (u32)MIN((u64)m->tune.cold_ms * 1000000 / AGE_TICK_NS + 1, (u64)0x7fff);
 }
 
 /* Pages to push out now, by the limit or by a proactive mode; *@ticks as evict_pages() has it. */
@@ -49,18 +56,18 @@ static u32 work_to_do(struct mem *m, u32 *ticks)
 
 	*ticks = 0;
 	if (m->limit && used > m->limit - margin)
-		m->draining = true;
+		m->manager->draining = true;
 	if (!m->limit || used <= m->limit - 2 * margin)
-		m->draining = false;
-	if (m->draining)
+		m->manager->draining = false;
+	if (m->manager->draining)
 		return (u32)MIN((used - (m->limit - 2 * margin)) >> PAGE_SHIFT, (u64)256) + 1;
-	if (m->push) {
-		u32 n = (u32)MIN(m->push, (u64)256);
+	if (m->tune.push) {
+		u32 n = (u32)MIN(m->tune.push, (u64)256);
 
-		m->push -= n;
+		m->tune.push -= n;
 		return n;
 	}
-	if (m->cold_ms) {
+	if (m->tune.cold_ms) {
 		*ticks = cold_ticks(m);
 		return 256;
 	}
@@ -158,12 +165,20 @@ static void *manager(void *arg)
 
 int manager_start(struct mem *m, struct err *err)
 {
-	int ret = thread_start(&m->evictor, "evictor", evictor, m);
+	struct manager *g = m->manager;
+	int ret = 0;
 
-	m->has_evictor = !ret;
-	if (!ret) {
-		ret = thread_start(&m->manager, "manager", manager, m);
-		m->has_manager = !ret;
+	if (!g)
+		g = m->manager = calloc(1, sizeof(*g));
+	if (!g)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (!g->has_evictor) {
+		ret = thread_start(&g->evictor, "evictor", evictor, m);
+		g->has_evictor = !ret;
+	}
+	if (!ret && !g->has_manager) {
+		ret = thread_start(&g->manager, "manager", manager, m);
+		g->has_manager = !ret;
 	}
 	return ret ? err_set(err, ret, "memory engine: cannot start a thread: %s", strerror(-ret))
 		   : 0;
@@ -171,9 +186,14 @@ int manager_start(struct mem *m, struct err *err)
 
 void manager_stop(struct mem *m)
 {
-	if (m->has_manager)
-		pthread_join(m->manager, NULL);
-	if (m->has_evictor)
-		pthread_join(m->evictor, NULL);
-	m->has_manager = m->has_evictor = false;
+	struct manager *g = m->manager;
+
+	if (!g)
+		return;
+	if (g->has_manager)
+		pthread_join(g->manager, NULL);
+	if (g->has_evictor)
+		pthread_join(g->evictor, NULL);
+	free(g);
+	m->manager = NULL;
 }

@@ -18,15 +18,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "mm/engine/access_impl.h"
 #include "mm/engine/age.h"
 #include "mm/engine/charge.h"
 #include "mm/engine/evict.h"
+#include "mm/engine/export.h"
 #include "mm/engine/fault.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/manager.h"
 #include "mm/engine/prefetch.h"
 #include "mm/engine/stats.h"
 #include "mm/engine/trace.h"
+#include "mm/engine/tune.h"
 #include "mm/swap/swapfile.h"
 
 /* ---- Birth ---- */
@@ -73,8 +76,7 @@ static void apply_limit(struct mem *m, u64 limit, u64 limit_min)
 	m->limit = limit;
 	m->limit_min = limit_min;
 	m->store_limit = m->cfg.store_limit ? m->cfg.store_limit : limit / 2;
-	if (limit_min)
-		tuner_pff_init(&m->pff, limit_min, limit);
+	tune_limits(m);
 }
 
 static int create_store(struct mem *m, struct err *err)
@@ -110,11 +112,8 @@ static int create_tables(struct mem *m, struct err *err)
 		ret = age_init(m);
 	if (!ret)
 		ret = evict_init(m);
-	if (!ret && m->cfg.origin) {
-		/* what it differs from the image by counts from its first moment */
-		m->written = calloc(nr / 64, sizeof(u64));
-		ret = m->written ? 0 : -ENOMEM;
-	}
+	if (!ret)
+		ret = access_init(m);
 	return ret ? err_set(err, ret, "memory engine: out of memory") : 0;
 }
 
@@ -156,9 +155,7 @@ int mem_create(struct mem **out, struct space *space, const struct mem_config *c
 	m->space = space;
 	m->uffd.fd = m->uffd.self = -1;
 	init_locks(m);
-	tuner_promotions_init(&m->promotions, 0.002);
-	tuner_stall_init(&m->stall, 0.01);
-	tuner_thrash_init(&m->thrash);
+	tune_init(m);
 	m->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ret = m->stop_fd < 0 ? err_set(err, -errno, "eventfd: %s", strerror(errno)) : 0;
 	if (!ret)
@@ -181,7 +178,7 @@ int mem_start(struct mem *m, struct err *err)
 {
 	int ret = 0;
 
-	if (m->prepared && !m->has_manager)
+	if (m->prepared)
 		ret = manager_start(m, err);
 	/* what is absent must not be taken for zeros, not even once */
 	if (!ret && m->cfg.origin)
@@ -246,8 +243,8 @@ void mem_destroy(struct mem *m)
 		return;
 	stop_threads(m);
 	trace_fini(m);
-	free(m->written);
-	free(m->export_room);
+	access_fini(m);
+	export_fini(m);
 	evict_fini(m);
 	age_fini(m);
 	policy_destroy(m->policy);
@@ -337,8 +334,7 @@ int mem_set_proactive(struct mem *m, enum mem_proactive mode, struct err *err)
 		return ret;
 	pthread_mutex_lock(&m->lock);
 	m->cfg.proactive = mode;
-	m->cold_ms = 0;
-	m->push = 0;
+	tune_proactive(m);
 	pthread_mutex_unlock(&m->lock);
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "mm/engine/impl.h"
 #include "mm/engine/owner.h"
+#include "mm/engine/tune.h"
 
 /* The lock may or may not be held: what is read here for show may be a moment old. */
 void owner_tell(struct mem *m, enum mem_event_kind kind)
@@ -21,8 +22,8 @@ void owner_tell(struct mem *m, enum mem_event_kind kind)
 		.limit = m->limit,
 		.resident = resident_bytes(m),
 		.store = store_bytes(m->store),
-		.stall = m->thrash.share,
-		.faults = m->thrash.faults,
+		.stall = m->tune.thrash.share,
+		.faults = m->tune.thrash.faults,
 	};
 
 	if (m->host.event)

@@ -228,39 +228,41 @@ static void dequeue(struct snap *s, struct batch *batch)
 }
 
 /* The next marked pages: as they are, and only then unmarked. */
-static void gather(struct mem *m, struct batch *batch)
+static int take_marked(struct mem *m, struct batch *batch)
 {
 	struct snap_stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
 	struct export_batch *b = &batch->b;
 	struct snap *s = m->snap;
+	page_no nos[EXPORT_AT_ONCE];
+	u32 n = 0;
+	int ret;
 
 	batch->queued = false;
-	for (u32 i = 0; i < SAVE_LOOK && s->hand < m->pages.nr && b->n < EXPORT_AT_ONCE; i++) {
+	for (u32 i = 0; i < SAVE_LOOK && s->hand < m->pages.nr && n < EXPORT_AT_ONCE; i++) {
 		page_no no = s->hand++;
 
 		if (snap_is_marked(m, no))
-			b->items[b->n++] = snap_item_of(m, no);
+			nos[n++] = no;
 	}
-	export_copy(m, b);
-	for (u32 i = 0; i < b->n; i++)
-		if (snap_unmark(m, b->items[i].no))
-			snap_stretch_add(&stretch, b->items[i].no);
+	ret = export_gather(m, b, nos, n);
+	for (u32 i = 0; i < b->n && !ret; i++)
+		if (snap_unmark(m, nos[i]))
+			snap_stretch_add(&stretch, nos[i]);
 	snap_stretch_end(&stretch);
+	return ret;
 }
 
-/* What the last batch held is given back. Under lock. */
-static void give_back(struct mem *m, struct batch *batch)
+/* What the last batch held is let go of. Under lock. */
+static void end_batch(struct mem *m, struct batch *batch)
 {
 	struct export_batch *b = &batch->b;
 
-	for (u32 i = 0; i < b->n; i++) {
-		export_drop(m, &b->items[i]);
+	for (u32 i = 0; i < b->n; i++)
 		if (b->items[i].kind == EXPORT_COPY && batch->queued)
 			m->snap->free[m->snap->nr_free++] = (u16)b->items[i].at;
-	}
 	if (b->n && batch->queued)
 		pthread_cond_broadcast(&m->snap_room);
-	b->n = 0;
+	export_drop_all(m, b);
 }
 
 /* Whether there is more. The batch may be empty all the same. */
@@ -270,13 +272,15 @@ static bool next_batch(struct mem *m, struct batch *b, int *ret)
 	bool more;
 
 	pthread_mutex_lock(&m->lock);
-	give_back(m, b);
+	end_batch(m, b);
 	if (s->error || atomic_load(&m->cut))
-		*ret = s->error ? s->error : -ECANCELED;
+		*ret = -ECANCELED;
 	else if (s->nr)
 		dequeue(s, b);
 	else
-		gather(m, b);
+		s->error = take_marked(m, b);
+	if (s->error)
+		*ret = s->error;
 	more = !*ret && (b->b.n || s->nr || s->hand < m->pages.nr);
 	pthread_mutex_unlock(&m->lock);
 	return more;
@@ -305,7 +309,7 @@ int mem_snap_save(struct mem *m, const struct mem_snap_sink *sink, struct err *e
 		for (u32 i = 0; i < b.b.n && !ret; i++)
 			ret = emit(m, sink, &b, i, err);
 	pthread_mutex_lock(&m->lock);
-	give_back(m, &b);
+	end_batch(m, &b);
 	pthread_mutex_unlock(&m->lock);
 	export_batch_fini(&b.b);
 	if (ret && !err->text[0])

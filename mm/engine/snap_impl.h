@@ -48,9 +48,6 @@ bool snap_unmark(struct mem *m, page_no no);
 /* The page has changed since it was marked, or might have. */
 void snap_touch(struct snap *s, page_no no);
 
-/* What the page is now; what cannot be had gives the copy up. */
-struct export_item snap_item_of(struct mem *m, page_no no);
-
 /* Have it saved as it is; there must be room. */
 void snap_enqueue(struct mem *m, page_no no);
 

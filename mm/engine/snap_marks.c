@@ -58,16 +58,6 @@ void snap_touch(struct snap *s, page_no no)
 	s->touched[no / 64] |= (u64)1 << no % 64;
 }
 
-struct export_item snap_item_of(struct mem *m, page_no no)
-{
-	struct export_item item;
-	int ret = export_item_of(m, no, &item);
-
-	if (ret)
-		m->snap->error = ret; /* nobody will see the item */
-	return item;
-}
-
 u8 *snap_pool_page(const struct snap *s, u32 at)
 {
 	return s->pool + ((u64)at << PAGE_SHIFT);
@@ -76,8 +66,11 @@ u8 *snap_pool_page(const struct snap *s, u32 at)
 void snap_enqueue(struct mem *m, page_no no)
 {
 	struct snap *s = m->snap;
-	struct export_item item = snap_item_of(m, no);
+	struct export_item item;
+	int ret = export_item_of(m, no, &item);
 
+	if (ret)
+		s->error = ret; /* nobody will see the item */
 	if (item.kind == EXPORT_COPY) {
 		item.at = s->free[--s->nr_free];
 		export_copy_pages(m, no, 1, snap_pool_page(s, item.at));

@@ -6,6 +6,7 @@
 #include "mm/engine/age.h"
 #include "mm/engine/impl.h"
 #include "mm/engine/stats.h"
+#include "mm/engine/tune.h"
 
 /* Pages looked at under one hold of the lock: faults must not wait for a walk over everything. */
 #define PIECE 16384
@@ -40,10 +41,10 @@ static void stats_counters(struct mem *m, struct mem_stats *s)
 	s->waited = m->waited;
 	s->waited_ns = m->waited_ns;
 	s->scanned = m->scanned;
-	s->promotion_rate = m->promotion_rate;
-	s->stall = m->thrash.share;
-	s->thrashing = m->thrash.thrashing;
-	s->faults_per_second = (u64)m->thrash.faults;
+	s->promotion_rate = m->tune.promotion_rate;
+	s->stall = m->tune.thrash.share;
+	s->thrashing = m->tune.thrash.thrashing;
+	s->faults_per_second = (u64)m->tune.thrash.faults;
 	s->wss_window_ns = m->wss.window_ns;
 	wss_estimate(&m->wss, m->wss.window_ns, &s->wss);
 	wss_curve(&m->wss, m->pages.nr, s->curve);

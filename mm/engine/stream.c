@@ -13,26 +13,26 @@
 /* The stream that a fault on @no belongs to; a new one in place of the least used if none. */
 static struct stream *stream_of(struct mem *m, page_no no)
 {
-	struct stream *oldest = &m->streams[0];
+	struct stream *oldest = &m->streams.at[0];
 
-	m->nr_faults++;
+	m->streams.nr_faults++;
 	for (u32 i = 0; i < NR_STREAMS; i++) {
-		struct stream *s = &m->streams[i];
+		struct stream *s = &m->streams.at[i];
 
 		if (s->width && no == s->next) {
 			s->width = MIN(s->width * 2, MAX_AROUND);
-			s->used = m->nr_faults;
+			s->used = m->streams.nr_faults;
 			return s;
 		}
 		/* it skipped what was in memory already: neither a hit nor a miss */
 		if (s->width > 1 && no > s->next && no - s->next < 2 * s->width) {
-			s->used = m->nr_faults;
+			s->used = m->streams.nr_faults;
 			return s;
 		}
 		if (s->used < oldest->used)
 			oldest = s;
 	}
-	*oldest = (struct stream){.next = no, .width = 1, .used = m->nr_faults};
+	*oldest = (struct stream){.next = no, .width = 1, .used = m->streams.nr_faults};
 	return oldest;
 }
 
@@ -46,6 +46,6 @@ u32 stream_width(struct mem *m, page_no no)
 void stream_took(struct mem *m, page_no no, u32 n)
 {
 	for (u32 i = 0; i < NR_STREAMS; i++)
-		if (m->streams[i].used == m->nr_faults)
-			m->streams[i].next = no + n;
+		if (m->streams.at[i].used == m->streams.nr_faults)
+			m->streams.at[i].next = no + n;
 }

@@ -5,6 +5,20 @@
 
 #include "mm/base/addr.h"
 
+/* Places where a guest goes through its memory in order: so many at a time are followed. */
+#define NR_STREAMS 8
+
+struct stream {
+	page_no next; /* the fault that would continue it */
+	u32 width;    /* pages to bring in then */
+	u64 used;     /* when, in faults */
+};
+
+struct streams {
+	struct stream at[NR_STREAMS];
+	u64 nr_faults; /* the clock of stream.used */
+};
+
 struct mem;
 
 /* How many pages a fault on @no should bring in; it is counted as a fault. Under lock. */

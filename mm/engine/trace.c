@@ -13,42 +13,50 @@
 #include "mm/engine/impl.h"
 #include "mm/engine/owner.h"
 #include "mm/engine/trace.h"
+#include "mm/policy/trace_file.h"
 
 #define MAX_TRACE_WINDOW 4096
 
+struct trace_window {
+	struct trace_file *file;
+	u32 size, next;
+	page_no window[]; /* pages that are mapped, as far as it knows */
+};
+
 int trace_init(struct mem *m, struct err *err)
 {
+	u32 size = MIN(m->cfg.trace_window ? m->cfg.trace_window : 64, MAX_TRACE_WINDOW);
+	struct trace_window *t;
+
 	if (!m->cfg.trace)
 		return 0;
-	m->window_size = m->cfg.trace_window ? m->cfg.trace_window : 64;
-	m->window_size = MIN(m->window_size, MAX_TRACE_WINDOW);
-	m->window = malloc(m->window_size * sizeof(m->window[0]));
-	if (!m->window)
+	t = calloc(1, sizeof(*t) + size * sizeof(t->window[0]));
+	if (!t)
 		return err_set(err, -ENOMEM, "out of memory");
-	for (u32 i = 0; i < m->window_size; i++)
-		m->window[i] = PAGE_NONE;
-	return trace_create(&m->trace, m->cfg.trace, m->pages.nr, err);
+	t->size = size;
+	for (u32 i = 0; i < size; i++)
+		t->window[i] = PAGE_NONE;
+	m->trace = t;
+	return trace_create(&t->file, m->cfg.trace, m->pages.nr, err);
 }
 
 void trace_fini(struct mem *m)
 {
-	if (m->trace)
-		trace_close(m->trace); /* of the last tenth of a second a failure stays unheard */
-	free(m->window);
+	if (m->trace && m->trace->file)
+		trace_close(m->trace->file);
+	free(m->trace);
+	m->trace = NULL;
 }
 
-/*
- * Record the reference and keep the window: as many pages are mapped at a time as it has places, so
- * that every reference beyond them is a fault, and seen.
- */
 void trace_reference(struct mem *m, page_no no, bool write)
 {
+	struct trace_window *t = m->trace;
 	page_no *place, old;
 
-	if (!m->trace)
+	if (!t)
 		return;
-	trace_add(m->trace, now_ns() / 1000, no, write);
-	place = &m->window[m->window_next++ % m->window_size];
+	trace_add(t->file, now_ns() / 1000, no, write);
+	place = &t->window[t->next++ % t->size];
 	old = *place;
 	*place = no;
 	m->pages.page[no].flags |= PAGE_F_TRACED;
@@ -61,9 +69,8 @@ void trace_reference(struct mem *m, page_no no, bool write)
 
 void trace_step(struct mem *m)
 {
-	if (!m->trace || !trace_flush(m->trace))
+	if (!m->trace || !trace_flush(m->trace->file))
 		return;
-	trace_close(m->trace);
-	m->trace = NULL;
+	trace_fini(m);
 	owner_tell(m, MEM_EV_TRACE_ERROR);
 }

@@ -10,6 +10,8 @@ struct mem;
 
 /* Nothing is recorded where mem_config has no file for it. 0 or -errno. */
 int trace_init(struct mem *m, struct err *err);
+
+/* Of the last tenth of a second a failure stays unheard. */
 void trace_fini(struct mem *m);
 
 /* A reference was seen, and the page is (about to be) mapped. Under lock. */

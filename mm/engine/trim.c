@@ -39,7 +39,7 @@ static void shed_kept(struct mem *m, u64 n)
 	for (u64 seen = 0; seen < m->pages.nr && n; seen += SHED_SCAN) {
 		pthread_mutex_lock(&m->lock);
 		for (u32 i = 0; i < SHED_SCAN && n && m->pages.kept; i++) {
-			page_no no = m->shed_hand++ % m->pages.nr;
+			page_no no = m->trim.hand++ % m->pages.nr;
 			struct page *p = &m->pages.page[no];
 
 			if (!p->stored || !page_in_memory(p) || store_is_below(m->store, p->stored))
@@ -58,8 +58,8 @@ static void demote(struct mem *m, u64 bytes)
 	bool told;
 
 	pthread_mutex_lock(&m->lock);
-	told = m->told_swap;
-	m->told_swap = ret < 0;
+	told = m->trim.told;
+	m->trim.told = ret < 0;
 	pthread_mutex_unlock(&m->lock);
 	if (ret < 0 && !told)
 		owner_tell(m, ret == -ENOSPC ? MEM_EV_SWAP_FULL : MEM_EV_SWAP_ERROR);

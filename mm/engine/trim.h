@@ -3,7 +3,12 @@
 #ifndef QUIRE_MM_ENGINE_TRIM_H
 #define QUIRE_MM_ENGINE_TRIM_H
 
-#include "mm/base/base.h"
+#include "mm/base/addr.h"
+
+struct trim {
+	page_no hand; /* where the search for kept copies goes on */
+	bool told;    /* that the tier below did not take something */
+};
 
 struct mem;
 

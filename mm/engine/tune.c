@@ -13,6 +13,25 @@
 #define STALL_HIGH 0.05
 #define STALL_LOW  0.005
 
+void tune_init(struct mem *m)
+{
+	tuner_promotions_init(&m->tune.promotions, 0.002);
+	tuner_stall_init(&m->tune.stall, 0.01);
+	tuner_thrash_init(&m->tune.thrash);
+}
+
+void tune_limits(struct mem *m)
+{
+	if (m->limit_min)
+		tuner_pff_init(&m->tune.pff, m->limit_min, m->limit);
+}
+
+void tune_proactive(struct mem *m)
+{
+	m->tune.cold_ms = 0;
+	m->tune.push = 0;
+}
+
 static struct tuner_sample take_sample(struct mem *m, u64 period_ns)
 {
 	struct wss_estimate wss;
@@ -42,20 +61,19 @@ static void share_with_store(struct mem *m)
 
 	if (m->cfg.store_limit || !m->tier || !m->limit)
 		return;
-	if (m->thrash.share > STALL_HIGH)
+	if (m->tune.thrash.share > STALL_HIGH)
 		m->store_limit = MAX(m->store_limit - MIN(m->limit / 32, m->store_limit), least);
-	else if (m->thrash.share < STALL_LOW)
+	else if (m->tune.thrash.share < STALL_LOW)
 		m->store_limit = MIN(m->store_limit + m->limit / 128, most);
 }
 
 static void be_proactive(struct mem *m, const struct tuner_sample *s)
 {
-	m->cold_ms = 0;
-	m->push = 0;
+	tune_proactive(m);
 	if (m->cfg.proactive == MEM_PROACTIVE_PROMOTIONS)
-		m->cold_ms = tuner_promotions_step(&m->promotions, s);
+		m->tune.cold_ms = tuner_promotions_step(&m->tune.promotions, s);
 	else if (m->cfg.proactive == MEM_PROACTIVE_STALL)
-		m->push = tuner_stall_step(&m->stall, s);
+		m->tune.push = tuner_stall_step(&m->tune.stall, s);
 }
 
 /* Once a second. Returns what is to be told. Under lock. */
@@ -65,13 +83,13 @@ static enum tuner_thrash_change control(struct mem *m, u64 period_ns)
 	double minutes = (double)period_ns / 60e9;
 	double rate = s.wss_pages ? (double)s.promotions / (double)s.wss_pages / minutes : 0;
 
-	m->promotion_rate = 0.9 * m->promotion_rate + 0.1 * rate;
+	m->tune.promotion_rate = 0.9 * m->tune.promotion_rate + 0.1 * rate;
 	be_proactive(m, &s);
 	if (m->limit_min)
-		m->limit = tuner_pff_step(&m->pff, &s);
+		m->limit = tuner_pff_step(&m->tune.pff, &s);
 	policy_tick(m->policy);
 	share_with_store(m);
-	return tuner_thrash_step(&m->thrash, &s);
+	return tuner_thrash_step(&m->tune.thrash, &s);
 }
 
 void tune_step(struct mem *m, u64 period_ns)
