@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Pages as they are. Contract in export.h; what moving a guest asks of it (mem_present(),
- * mem_export(), mem_look()) is in mem.h.
+ * mem_export(), mem_look()) is in copy.h.
  *
  * An engine may take charge, and begin to evict, at any moment: whether it is in charge is asked
  * under the lock, and what follows from the answer is done before the lock is let go of.

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Bringing pages in. Contract in fill.h.
+ * Bringing pages in. Contract in fill.h. One fill, of one page or of some that lie together:
+ *
+ *	begin    (lock)     the pages are taken: FILLING, and they count as resident
+ *	fetch    (no lock)  contents come from the store, the origin, or are zeros; they are mapped
+ *	commit   (lock)     RESIDENT; what could not be had goes back to where it was
+ *
+ * Whoever fills has made room first (room.c). A handler, the prefetcher and the VMM's own accesses
+ * each bring a filler of their own, so fills run beside each other; who finds a page FILLING waits
+ * for mem.filled, or, being the guest, in its fault.
  *
  * Always true: a page is FILLING only between fill_begin() and fill_commit() of one filler, and
  * everything that the fill needs to know of it was looked up at its beginning.

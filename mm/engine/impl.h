@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The inside of the memory engine: the structure that its files share. For mm/engine alone; the
- * machine sees mem.h, page.h and remote.h.
+ * machine sees mem.h and the headers that it lists.
  *
  * Each file calls those below it alone (tools/checks/circles), and has a small header of its own:
  *

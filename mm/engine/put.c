@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Whole pages are replaced, whatever they were: a guest that is rolled back, or one that arrives
- * from another host. Contract in mem.h and put.h.
+ * from another host. Contract in access.h and put.h.
  *
  * Nothing of what the page was is needed, so nothing is fetched. Contents go to where they cost
  * least from then on:

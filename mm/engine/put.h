@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Pages that come by themselves. For the engine's own files; mem_put_...() are in mem.h. */
+/* Pages that come by themselves. For the engine's own files; mem_put_...() are in access.h. */
 #ifndef QUIRE_MM_ENGINE_PUT_H
 #define QUIRE_MM_ENGINE_PUT_H
 

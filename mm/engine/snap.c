@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Live copies of guest memory: what mm/engine/mem.h calls a snap. The rule about marks is in
+ * Live copies of guest memory: what mm/engine/copy.h calls a snap. The rule about marks is in
  * snap_marks.h.
  *
  *	MARKING the guest runs, nothing is saved yet: all pages are marked, little by little. One

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The marks of a live copy, which the engine's other files must know of. What a copy is, and its
- * course, the machine sees in mm/engine/mem.h (mem_snap_...).
+ * course, the machine sees in mm/engine/copy.h (mem_snap_...).
  *
  * The mark. A page that is part of the copy and not yet saved has PAGE_PROTECT_CHECKPOINT, in
  * whatever state it is. While it is RESIDENT the guest mapping is write-protected too; in all other

@@ -1,5 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the memory engine has to show: counters, ages, the map, and whether it all adds up. */
+/*
+ * What the memory engine has to show: counters, ages, the map, single pages, and whether it all
+ * adds up. Contract in stats.h.
+ *
+ * Counts are taken under the engine's lock at one instant. What needs a walk over all pages (ages,
+ * the map) is taken a piece at a time, so that faults do not wait for it: such a picture is of more
+ * than one instant. Before the engine is in charge the file behind guest memory is asked instead.
+ */
 #include <errno.h>
 #include <string.h>
 
