@@ -48,7 +48,9 @@ void shadow_hash_remove(struct shadow *s, u32 page)
 {
 	u32 *at = bucket(s, s->page[page].key.frame);
 
-	while (*at != page + 1)
+	while (*at != page + 1) {
+		ASSERT(*at);
 		at = &s->page[*at - 1].hash_next;
+	}
 	*at = s->page[page].hash_next;
 }

@@ -12,7 +12,10 @@ static void release(struct shadow *s, u32 page)
 {
 	struct shadow_page *p = &s->page[page];
 
-	if (page == SHADOW_EMPTY_ROOT || --p->users)
+	if (page == SHADOW_EMPTY_ROOT)
+		return;
+	ASSERT(p->users);
+	if (--p->users)
 		return;
 	index_push(s->links, &s->lru, page);
 	if (p->dormant)

@@ -44,6 +44,7 @@ void store_copy_out(struct store *store, const struct entry *e, void *data)
 
 void store_leave_pool(struct store *store, struct entry *e)
 {
+	ASSERT(e->kind == ENTRY_POOL && !e->moving);
 	zpool_free(store->pool, e->loc);
 	store->payload_bytes -= entry_size(e);
 	if (entry_raw(e))

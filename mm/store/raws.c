@@ -24,8 +24,10 @@ static bool is_raw(const struct store *store, entry_id id)
 
 static entry_id queue_pop(struct raw_queue *q)
 {
-	entry_id id = q->ids[q->first];
+	entry_id id;
 
+	ASSERT(q->nr && q->nr <= q->max);
+	id = q->ids[q->first];
 	q->first = (q->first + 1) & (q->max - 1);
 	q->nr--;
 	return id;

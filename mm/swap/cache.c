@@ -22,6 +22,8 @@ void swapcache_init(struct swapcache *c, pthread_mutex_t *lock, struct swapmap *
 
 void swapcache_fini(struct swapcache *c)
 {
+	for (u32 i = 0; i < SWAP_WINDOWS; i++)
+		ASSERT(!c->windows[i].loading); /* nobody reads any more */
 	pthread_cond_destroy(&c->loaded);
 }
 
