@@ -97,7 +97,7 @@ static void raise(uint64_t *longest, uint64_t gap)
 
 static void look(struct worker *worker, uint64_t now)
 {
-	uint64_t gap = now - worker->looked_ns;
+	uint64_t gap = worker->looked_ns ? now - worker->looked_ns : 0; /* 0: it never did */
 
 	worker->looked_ns = now;
 	raise(&worker->gap_ns, gap);
