@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in first_pages.h. */
+/*
+ * A walk through the page tables of vCPUs that stand still. Contract in first_pages.h.
+ *
+ * Nothing that the guest says is trusted, nor needs to be: an address outside its memory ends that
+ * walk, and all that can come of a wrong one is a page that is sent early for nothing.
+ */
 #include "vmm/migrate/first_pages.h"
 
 #include <string.h>

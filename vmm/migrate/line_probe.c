@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in line_probe.h. */
+/*
+ * How fast the line is, found out and answered. Contract in line_probe.h.
+ *
+ * The asking side runs on whichever thread plans; the answering one has a thread for each
+ * connection (incoming_probe.c), which the owner ends by cutting it. Neither shares anything.
+ */
 #include "vmm/migrate/line_probe.h"
 
 #include <errno.h>

@@ -1,7 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Moving a running guest to another quire, as its owners see it: what can be asked for, and what is
- * told of it. The source's side is in outgoing.h, the destination's in incoming.h.
+ * The face of vmm/migrate, which moves a running guest to another quire: what can be asked for, and
+ * what is told of it. The source's orders are in outgoing.h, the destination's in incoming.h, a
+ * plan's (what would a migration be like?) in plan_thread.h.
+ *
+ * It owns: what the two sides say to each other (format.h, talk.h), the threads that send and
+ * receive, and whose the guest is meanwhile. Connections and batches of pages are those of mm/wire,
+ * pages that come late those of mm/engine (remote.h), the machine's state as bytes that of
+ * vmm/state. It may use these, vmm/vm and what is below them; it knows nothing of checkpoints
+ * (vmm/checkpoint), of the machine that it serves, or of who gave the order.
+ *
+ * To read: format.h (the protocol, drawn), then the source from outgoing.c down, as the list in
+ * outgoing_impl.h has it, then the destination from incoming.c down. The plan is beside these:
+ *
+ *	plan.[ch]          arithmetic: what each way would be like, and which is best
+ *	plan_measure.[ch]  what that needs to know, measured on the running guest
+ *	plan_thread.[ch]   the thread that measures for whoever only asks
+ *	outgoing_auto.[ch] the same for a migration that is to find its own way
  */
 #ifndef QUIRE_VMM_MIGRATE_MIGRATE_H
 #define QUIRE_VMM_MIGRATE_MIGRATE_H

@@ -25,6 +25,7 @@
 #include "mm/engine/copy.h"
 #include "mm/image/image.h"
 #include "mm/base/thread.h"
+#include "vmm/migrate/encode.h"
 #include "vmm/migrate/first_pages.h"
 #include "vmm/migrate/talk.h"
 #include "vmm/migrate/outgoing_impl.h"
@@ -145,23 +146,9 @@ struct urgent {
 	struct err err;
 };
 
-static int put_page(void *opaque, page_no no, const void *page)
-{
-	struct urgent *u = opaque;
-
-	return batch_put(u->encoder, no, page);
-}
-
-static int put_block(void *opaque, page_no no, const struct codec_block *block)
-{
-	struct urgent *u = opaque;
-
-	return batch_put_block(u->encoder, no, block);
-}
-
 static int answer(struct urgent *u, const struct migrate_ask *ask)
 {
-	const struct mem_snap_sink sink = {u, put_page, put_block};
+	const struct encode_to to = {.encoder = u->encoder};
 	struct outgoing *o = u->o;
 	page_no nos[64];
 	const void *batch;
@@ -177,7 +164,7 @@ static int answer(struct urgent *u, const struct migrate_ask *ask)
 	sender_prefer(o->sender, ask->first + ask->n);
 	if (!n)
 		return 0; /* they are on their way */
-	ret = mem_export(o->cfg.vm->mem, nos, n, &sink, &u->err);
+	ret = encode_pages(o->cfg.vm->mem, nos, n, &to, &u->err);
 	if (ret)
 		return ret;
 	batch = batch_finish(u->encoder, &size);

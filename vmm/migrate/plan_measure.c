@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in plan_measure.h. */
+/*
+ * What a plan is made of, measured. Contract in plan_measure.h.
+ *
+ * On one thread, which may sleep: "plan" (plan_thread.c) or "migrate" (outgoing_auto.c). The guest
+ * runs, and stands still only within stop_and_save(); whoever cancels waits for one nap at most.
+ *
+ * Always: what the dirty log gave up is noted for the owner's next checkpoint as well; the log is
+ * left on, and the caller stops it.
+ */
 #include "vmm/migrate/plan_measure.h"
 
 #include <errno.h>
@@ -12,6 +20,7 @@
 #include "mm/engine/copy.h"
 #include "mm/space/space.h"
 #include "vmm/vm/dirty.h"
+#include "vmm/migrate/encode.h"
 #include "vmm/migrate/line_probe.h"
 #include "vmm/state/state.h"
 #include "vmm/vm/vm.h"
@@ -102,22 +111,12 @@ static int watch(struct measuring *m)
 
 /* ---- What pages come to ---- */
 
-static int put_page(void *opaque, page_no no, const void *page)
-{
-	return batch_put(opaque, no, page);
-}
-
-static int put_block(void *opaque, page_no no, const struct codec_block *block)
-{
-	return batch_put_block(opaque, no, block);
-}
-
 /* The sample, in batches of 64, with one effort: what a page takes, on average. */
 static int encode(struct measuring *m, const page_no *nos, u32 n, enum batch_effort effort,
 		  double *bytes, double *ns)
 {
 	const struct batch_config cfg = {.nr_pages = (u32)m->in->pages_all};
-	struct mem_snap_sink sink = {.page = put_page, .block = put_block};
+	struct encode_to to = {.encoder = NULL};
 	struct batch_encoder *e;
 	int ret = batch_encoder_create(&e, &cfg, m->err);
 	u64 since = now_ns(), sum = 0;
@@ -125,10 +124,10 @@ static int encode(struct measuring *m, const page_no *nos, u32 n, enum batch_eff
 
 	if (ret)
 		return ret;
-	sink.opaque = e;
+	to.encoder = e;
 	batch_set_effort(e, effort);
 	for (u32 at = 0; at < n && !ret; at += 64) {
-		ret = mem_export(m->order->vm->mem, nos + at, MIN(n - at, 64u), &sink, m->err);
+		ret = encode_pages(m->order->vm->mem, nos + at, MIN(n - at, 64u), &to, m->err);
 		batch_finish(e, &size);
 		sum += size;
 	}

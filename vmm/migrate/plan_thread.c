@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in plan_thread.h. */
+/*
+ * The thread "plan". Contract in plan_thread.h.
+ *
+ * It measures and lets the dirty log go again; the owner looks at p->progress, under p->lock, and
+ * ends it by p->cancelled, which the thread reads every hundredth of a second. The order is the
+ * thread's from planning_start() on, and copied, so that the owner may free his.
+ *
+ * Always: the status leaves PLANNING_MEASURING once, with everything that it promises there.
+ */
 #include "vmm/migrate/plan_thread.h"
 
 #include <errno.h>
@@ -17,7 +25,7 @@ struct planning {
 	struct migrate_params params;
 	char *address;
 	pthread_t thread;
-	atomic_bool cancelled;
+	atomic_bool cancelled; /* the owner stores it, the thread looks; sequentially consistent */
 	pthread_mutex_t lock;
 	struct planning_progress progress; /* under lock */
 };
@@ -38,6 +46,7 @@ static void *planning_thread(void *arg)
 	dirty_stop(p->order.vm, p->order.also_dirty != NULL);
 	now.status = ret ? PLANNING_FAILED : PLANNING_READY;
 	pthread_mutex_lock(&p->lock);
+	ASSERT(p->progress.status == PLANNING_MEASURING);
 	p->progress = now;
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -90,5 +99,6 @@ void planning_destroy(struct planning *p)
 		return;
 	atomic_store(&p->cancelled, true);
 	pthread_join(p->thread, NULL);
+	ASSERT(p->progress.status != PLANNING_MEASURING);
 	planning_free(p);
 }

@@ -9,6 +9,13 @@
  * Whether packing pages is worth it is found by trying: what a page costs in all, from one batch to
  * the next, says more than any sum of its parts, since who waits for whom (for the processor that
  * packs, for the connection, for the processor over there, which may be this one) cannot be seen.
+ *
+ * Threads: one called "stream" for each connection, which sleeps until s->order is raised; while it
+ * is not busy, its stream is the caller's of sender_send(), who sends few pages himself. Bits are
+ * taken out of the caller's set atomically, since others may take them too (sender_claim()).
+ * s->lock guards the order, who is busy, and the numbers; nothing is sent under it.
+ *
+ * Always: a page is sent by one stream only, and what is sent on it keeps its order.
  */
 #include "vmm/migrate/sender.h"
 
@@ -22,6 +29,7 @@
 #include "mm/base/pageset.h"
 #include "mm/engine/copy.h"
 #include "mm/base/thread.h"
+#include "vmm/migrate/encode.h"
 #include "vmm/migrate/format.h"
 
 #define CHUNK_PAGES 512
@@ -186,31 +194,17 @@ static int send_batch(struct stream *st, struct err *err)
 	return ret;
 }
 
-/* What mem_export() hands pages to. */
+/* Whose batches go out when they are full, and who is told what went wrong. */
 struct way {
 	struct stream *stream;
 	struct err *err;
 };
 
-static int make_room(struct way *way)
+static int make_room(void *opaque)
 {
+	struct way *way = opaque;
+
 	return batch_is_full(way->stream->encoder) ? send_batch(way->stream, way->err) : 0;
-}
-
-static int put_page(void *opaque, page_no no, const void *page)
-{
-	struct way *way = opaque;
-	int ret = make_room(way);
-
-	return ret ? ret : batch_put(way->stream->encoder, no, page);
-}
-
-static int put_block(void *opaque, page_no no, const struct codec_block *block)
-{
-	struct way *way = opaque;
-	int ret = make_room(way);
-
-	return ret ? ret : batch_put_block(way->stream->encoder, no, block);
 }
 
 bool sender_claim(u64 *pages, page_no no)
@@ -222,7 +216,7 @@ bool sender_claim(u64 *pages, page_no no)
 
 static int send_chunk(struct stream *st, u64 *pages, u32 chunk, struct way *way, bool *any)
 {
-	const struct mem_snap_sink sink = {way, put_page, put_block};
+	const struct encode_to to = {st->encoder, make_room, way};
 	struct sender *s = st->sender;
 	page_no nos[64];
 
@@ -237,7 +231,7 @@ static int send_chunk(struct stream *st, u64 *pages, u32 chunk, struct way *way,
 			continue;
 		*any = true;
 		ret = atomic_load(&s->cut) ? err_set(way->err, -ECANCELED, "cancelled")
-					   : mem_export(s->cfg.mem, nos, n, &sink, way->err);
+					   : encode_pages(s->cfg.mem, nos, n, &to, way->err);
 		if (ret)
 			return ret;
 	}
@@ -287,6 +281,7 @@ static void *stream_thread(void *arg)
 			pthread_cond_wait(&s->changed, &s->lock);
 			continue;
 		}
+		ASSERT(s->order == done + 1 && st->busy && s->pages);
 		done = s->order;
 		pthread_mutex_unlock(&s->lock);
 		ret = send_share(st, s->pages, &err);
@@ -357,6 +352,7 @@ static bool is_busy(const struct sender *s)
 /* Under lock. */
 static void begin(struct sender *s, u64 *pages)
 {
+	ASSERT(!is_busy(s) && !s->quit); /* one call at a time */
 	s->pages = pages;
 	s->began_ns = now_ns();
 	s->began_bytes = atomic_load(&s->sent);
@@ -463,6 +459,7 @@ void sender_destroy(struct sender *s)
 	if (!s)
 		return;
 	pthread_mutex_lock(&s->lock);
+	ASSERT(!is_busy(s) && !s->quit);
 	s->quit = true;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);

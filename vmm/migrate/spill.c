@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in spill.h. */
+/*
+ * What is missing over there, in a file. Contract in spill.h.
+ *
+ * The source writes it on the thread "migrate" when the guest has gone, the destination fills from
+ * it on "incoming"; neither holds a lock, and both may wait for the disk.
+ */
 #include "vmm/migrate/spill.h"
 
 #include <errno.h>

@@ -5,6 +5,9 @@
  * A thread goes through periods. At the beginning of each, every vCPU that is throttled gets an
  * allowance of time in the guest; when it is spent the vCPU naps, by a timer of its own, until the
  * next period. So a thread that is late makes naps longer and never shorter.
+ *
+ * The thread "throttle" has the writers; t->lock guards what is ordered. Always: when it has ended,
+ * no vCPU has an allowance, and none naps.
  */
 #include "vmm/migrate/throttle.h"
 
