@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Looking at a whole chain: what links it has, and whether every byte of them is as written. */
+/*
+ * Looking at a whole chain: what links it has, and whether every byte of them is as written.
+ *
+ * Opening a link checks its header, footer and root, reading an index block checks that; what is
+ * left are the pages themselves, state and configuration. Each page is unpacked and its checksum
+ * compared, also of those that a newer link hides: the link is a checkpoint of its own.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* userfaultfd, unmapping, and what this host's kernel can do of it. Contract in uffd.h. */
+/*
+ * userfaultfd, unmapping, and what this host's kernel can do of it. Contract in uffd.h.
+ *
+ * The kernel is asked once, when the descriptor is opened; each call then takes the shortest way
+ * that there is. No lock and no state but that: the kernel puts calls on the same pages in order.
+ */
 #include "mm/space/uffd.h"
 
 #include <errno.h>

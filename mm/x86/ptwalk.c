@@ -1,5 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in ptwalk.h. */
+/*
+ * The walk, in the order in which a processor takes it. Contract in ptwalk.h.
+ *
+ *	descend()	level by level: is the entry there, are its reserved bits zero, where does
+ *			it lead; what all entries grant together is added up on the way
+ *	check_rights()	whether that is enough for this access, and which bits the error code has
+ *	set_bits()	accessed bits and the dirty bit, once the access is allowed; where an entry
+ *			is not what was read any more, all of it begins again
+ *
+ * Always true: what is in the result comes from one descent, and nothing is written to the guest's
+ * memory for an access that faults. How the paging modes differ is in the table of layouts and in
+ * the functions above descend(); below it there is but one way.
+ */
 #include "mm/x86/ptwalk.h"
 
 #define KEY_SHIFT 59

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Segmentation. Contract in segment.h. */
+/*
+ * Segmentation. Contract in segment.h.
+ *
+ * In 64-bit mode an access fits if its first and its last byte are canonical; in protected mode if
+ * type and limit allow it, in real mode if the limit does. The address is made all the same: who
+ * reports a fault wants to say where.
+ */
 #include "mm/x86/segment.h"
 
 #define TOP ((u64)UINT32_MAX)
