@@ -28,7 +28,10 @@
 	"{\"return\": {\"status\": \"running\", \"singlestep\": false, \"running\": true}}\r\n"
 #define ERROR(desc)	"{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}}\r\n"
 #define NOT_FOUND(desc) "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"" desc "\"}}\r\n"
-#define QUERY_STATUS	"{\"execute\": \"query-status\"}"
+#define QUERY_STATUS	DO("query-status")
+/* A request without arguments, and one with them: a JSON object. */
+#define DO(command)	    "{\"execute\": \"" command "\"}"
+#define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
 
 /* A client: what it was sent, up to a limit after which it counts as gone. */
 struct peer {
@@ -106,6 +109,17 @@ static inline void expect_bytes(struct peer *p, const void *request, size_t len,
 static inline void expect(struct peer *p, const char *request, const char *reply)
 {
 	expect_bytes(p, request, strlen(request), reply);
+}
+
+/* Requests and what each is to be answered, in one session. */
+struct exchange {
+	const char *request, *reply;
+};
+
+static inline void expect_all(struct peer *p, const struct exchange *e, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		expect(p, e[i].request, e[i].reply);
 }
 
 /* Send @request and return what its one reply has under "return". */

@@ -11,7 +11,7 @@
 #include "vmm/control/checkpoint_json.h"
 #include "vmm/cli/opts.h"
 
-#define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
+#define CHECKPOINT(args) CALL("x-quire-checkpoint", args)
 
 static void orders_arrive(void **state)
 {
@@ -19,23 +19,21 @@ static void orders_arrive(void **state)
 
 	(void)state;
 	peer_init_negotiated(&p);
-	expect(&p, CALL("x-quire-checkpoint", "{\"dir\": \"/d\"}"), OK);
+	expect(&p, CHECKPOINT("{\"dir\": \"/d\"}"), OK);
 	assert_true(p.machine.ordered && !p.machine.order.incremental);
 	assert_int_equal(p.machine.order.every_ns, 0);
-	expect(&p, CALL("x-quire-checkpoint", "{\"dir\": \"/d\"}"),
-	       ERROR("guest fake: a checkpoint is under way"));
-	expect(&p, "{\"execute\": \"x-quire-cancel-checkpoint\"}", OK);
-	expect(&p, "{\"execute\": \"x-quire-cancel-checkpoint\"}",
+	expect(&p, CHECKPOINT("{\"dir\": \"/d\"}"), ERROR("guest fake: a checkpoint is under way"));
+	expect(&p, DO("x-quire-cancel-checkpoint"), OK);
+	expect(&p, DO("x-quire-cancel-checkpoint"),
 	       ERROR("guest fake: no checkpoint is under way"));
 	expect(&p,
-	       CALL("x-quire-checkpoint",
-		    "{\"dir\": \"/d\", \"incremental\": true, \"every-us\": 5000, "
-		    "\"bandwidth\": 77}"),
+	       CHECKPOINT("{\"dir\": \"/d\", \"incremental\": true, \"every-us\": 5000, "
+			  "\"bandwidth\": 77}"),
 	       OK);
 	assert_true(p.machine.order.incremental);
 	assert_int_equal(p.machine.order.every_ns, 5000000);
 	assert_int_equal(p.machine.order.bandwidth, 77);
-	expect(&p, "{\"execute\": \"x-quire-roll-back\"}",
+	expect(&p, DO("x-quire-roll-back"),
 	       "{\"return\": {\"pages\": 50, \"pause-us\": 1234}}\r\n");
 	assert_int_equal(p.machine.nr_roll_backs, 1);
 	peer_fini(&p);
@@ -43,36 +41,26 @@ static void orders_arrive(void **state)
 
 static void bad_orders_are_refused(void **state)
 {
-	static const struct {
-		const char *args, *answer;
-	} cases[] = {
-		{"{}", ERROR("Parameter 'dir' is missing")},
-		{"{\"dir\": 7}", ERROR("Invalid parameter type for 'dir', expected: string")},
-		{"{\"dir\": \"/d\", \"incremental\": 1}",
+	static const struct exchange bad[] = {
+		{CHECKPOINT("{}"), ERROR("Parameter 'dir' is missing")},
+		{CHECKPOINT("{\"dir\": 7}"),
+		 ERROR("Invalid parameter type for 'dir', expected: string")},
+		{CHECKPOINT("{\"dir\": \"/d\", \"incremental\": 1}"),
 		 ERROR("Invalid parameter type for 'incremental', expected: boolean")},
-		{"{\"dir\": \"/d\", \"every-us\": -1}",
+		{CHECKPOINT("{\"dir\": \"/d\", \"every-us\": -1}"),
 		 ERROR("Parameter 'every-us' expects a number from 0 on")},
-		{"{\"dir\": \"/d\", \"bandwidth\": true}",
+		{CHECKPOINT("{\"dir\": \"/d\", \"bandwidth\": true}"),
 		 ERROR("Invalid parameter type for 'bandwidth', expected: integer")},
-		{"{\"dir\": \"/d\", \"fast\": true}", ERROR("Parameter 'fast' is unexpected")},
+		{CHECKPOINT("{\"dir\": \"/d\", \"fast\": true}"),
+		 ERROR("Parameter 'fast' is unexpected")},
 	};
 	struct peer p;
 
 	(void)state;
 	peer_init_negotiated(&p);
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		char request[200];
-
-		snprintf(request, sizeof(request), CALL("x-quire-checkpoint", "%s"), cases[i].args);
-		expect(&p, request, cases[i].answer);
-	}
+	expect_all(&p, bad, ARRAY_SIZE(bad));
 	assert_false(p.machine.ordered);
 	peer_fini(&p);
-}
-
-static u64 number(const json_t *object, const char *key)
-{
-	return (u64)json_integer_value(json_object_get(object, key));
 }
 
 static void progress_is_told(void **state)
@@ -83,18 +71,18 @@ static void progress_is_told(void **state)
 	(void)state;
 	peer_init_negotiated(&p);
 	p.machine.under_way = true;
-	progress = query(&p, "{\"execute\": \"x-quire-query-checkpoint\"}");
-	assert_string_equal(json_string_value(json_object_get(progress, "status")), "saving");
-	assert_int_equal(number(progress, "link"), 2001);
-	assert_int_equal(number(progress, "count"), 2002);
-	assert_int_equal(number(progress, "done-pages"), 2003);
-	assert_int_equal(number(progress, "all-pages"), 2004);
-	assert_int_equal(number(progress, "pages"), 2005);
-	assert_int_equal(number(progress, "bytes"), 2006);
-	assert_int_equal(number(progress, "pause-us"), 2007);
-	assert_int_equal(number(progress, "worst-pause-us"), 2008);
-	assert_int_equal(number(progress, "total-us"), 2009);
-	assert_int_equal(number(progress, "saved-at"), 2010);
+	progress = query(&p, DO("x-quire-query-checkpoint"));
+	assert_string_equal(string_at(progress, "status"), "saving");
+	assert_int_equal(integer_at(progress, "link"), 2001);
+	assert_int_equal(integer_at(progress, "count"), 2002);
+	assert_int_equal(integer_at(progress, "done-pages"), 2003);
+	assert_int_equal(integer_at(progress, "all-pages"), 2004);
+	assert_int_equal(integer_at(progress, "pages"), 2005);
+	assert_int_equal(integer_at(progress, "bytes"), 2006);
+	assert_int_equal(integer_at(progress, "pause-us"), 2007);
+	assert_int_equal(integer_at(progress, "worst-pause-us"), 2008);
+	assert_int_equal(integer_at(progress, "total-us"), 2009);
+	assert_int_equal(integer_at(progress, "saved-at"), 2010);
 	assert_null(json_object_get(progress, "error"));
 	json_decref(progress);
 	peer_fini(&p);
@@ -113,10 +101,9 @@ static void an_end_is_an_event(void **state)
 	assert_memory_equal(line + strlen(line) - 2, "\r\n", 2);
 	event = json_loads(line, 0, NULL);
 	data = json_object_get(event, "data");
-	assert_string_equal(json_string_value(json_object_get(event, "event")),
-			    "X_QUIRE_CHECKPOINT");
-	assert_string_equal(json_string_value(json_object_get(data, "status")), "failed");
-	assert_string_equal(json_string_value(json_object_get(data, "error")), "disk full");
+	assert_string_equal(string_at(event, "event"), "X_QUIRE_CHECKPOINT");
+	assert_string_equal(string_at(data, "status"), "failed");
+	assert_string_equal(string_at(data, "error"), "disk full");
 	json_decref(event);
 	free(line);
 }

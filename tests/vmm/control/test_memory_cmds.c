@@ -18,8 +18,6 @@
 #include "vmm/cli/memory_view.h"
 #include "vmm/control/qmp.h"
 
-#define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
-
 /* Every number in it differs from every other, so that none can stand in another's place. */
 static struct mem_stats numbered_stats(void)
 {
@@ -330,9 +328,7 @@ static void audits_a_paused_guest(void **state)
 
 static void refuses_bad_arguments(void **state)
 {
-	static const struct {
-		const char *request, *reply;
-	} cases[] = {
+	static const struct exchange bad[] = {
 		{CALL("x-quire-memory", "{\"map\": 0}"),
 		 ERROR("Parameter 'map' expects a number from 1 to 65536")},
 		{CALL("x-quire-memory", "{\"map\": 65537}"),
@@ -370,8 +366,7 @@ static void refuses_bad_arguments(void **state)
 	(void)state;
 	peer_init_negotiated(&p);
 	p.machine.mem.limit = 1234;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		expect(&p, cases[i].request, cases[i].reply);
+	expect_all(&p, bad, ARRAY_SIZE(bad));
 	assert_int_equal(p.machine.mem.limit, 1234);
 	assert_int_equal(p.machine.reclaimable, 2 * MiB);
 	peer_fini(&p);

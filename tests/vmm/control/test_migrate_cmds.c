@@ -13,10 +13,8 @@
 #include "tests/lib/qmp_peer.h"
 #include "vmm/migrate/format.h"
 
-#define DO(command)	    "{\"execute\": \"" command "\"}"
-#define CALL(command, args) "{\"execute\": \"" command "\", \"arguments\": " args "}"
-#define SET(args)	    CALL("migrate-set-parameters", args)
-#define QUERY		    DO("query-migrate")
+#define SET(args) CALL("migrate-set-parameters", args)
+#define QUERY	  DO("query-migrate")
 
 static void start(struct peer *p)
 {
@@ -120,19 +118,9 @@ static void a_guest_is_waited_for(void **state)
 	peer_fini(&p);
 }
 
-struct bad {
-	const char *request, *answer;
-};
-
-static void expect_refusals(struct peer *p, const struct bad *bad, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		expect(p, bad[i].request, bad[i].answer);
-}
-
 static void bad_orders_are_refused(void **state)
 {
-	static const struct bad bad[] = {
+	static const struct exchange bad[] = {
 		{DO("migrate"), ERROR("Parameter 'uri' is missing")},
 		{CALL("migrate", "{\"uri\": 7}"),
 		 ERROR("Invalid parameter type for 'uri', expected: string")},
@@ -164,7 +152,7 @@ static void bad_orders_are_refused(void **state)
 	(void)state;
 	start(&p);
 	p.machine.state = MACHINE_INMIGRATE;
-	expect_refusals(&p, bad, ARRAY_SIZE(bad));
+	expect_all(&p, bad, ARRAY_SIZE(bad));
 	assert_string_equal(p.machine.address, "");
 	assert_int_equal(p.machine.migration.status, MIGRATE_NONE);
 	assert_false(p.machine.receives || p.machine.go_postcopy || p.machine.resumed);
@@ -263,7 +251,7 @@ static void parameters_are_set_one_by_one(void **state)
 
 static void bad_parameters_are_refused(void **state)
 {
-	static const struct bad bad[] = {
+	static const struct exchange bad[] = {
 		{SET("{\"max-bandwidth\": \"1G\"}"), NO_INTEGER("max-bandwidth")},
 		{SET("{\"max-bandwidth\": 1.5}"), NO_INTEGER("max-bandwidth")},
 		{SET("{\"max-bandwidth\": -1}"), NEGATIVE("max-bandwidth")},
@@ -299,10 +287,10 @@ static void bad_parameters_are_refused(void **state)
 	(void)state;
 	start(&p);
 	before = p.machine.params;
-	expect_refusals(&p, bad, ARRAY_SIZE(bad));
+	expect_all(&p, bad, ARRAY_SIZE(bad));
 	/* one that is wrong: none is set, whether it comes before or after */
 	expect(&p, SET("{\"downtime-limit\": 7, \"max-bandwidth\": 9, \"x-quire-copy\": 1}"),
-	       bad[ARRAY_SIZE(bad) - 2].answer);
+	       bad[ARRAY_SIZE(bad) - 2].reply);
 	assert_memory_equal(&p.machine.params, &before, sizeof(before));
 	peer_fini(&p);
 }
@@ -389,7 +377,7 @@ static void capabilities_are_switches(void **state)
 /* Whatever is wrong with one of them, none is set, whether it comes before or after. */
 static void capabilities_are_set_together(void **state)
 {
-	static const struct bad bad[] = {
+	static const struct exchange bad[] = {
 		{CAPS("[" CAP("postcopy-ram", "true") ", " CAP("auto-converge", "false") ", " CAP(
 			 "xbzrle", "true") "]"),
 		 ERROR("Capability 'xbzrle' is not available")},
@@ -405,7 +393,7 @@ static void capabilities_are_set_together(void **state)
 	start(&p);
 	before = p.machine.params;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		expect(&p, bad[i].request, bad[i].answer);
+		expect(&p, bad[i].request, bad[i].reply);
 		assert_memory_equal(&p.machine.params, &before, sizeof(before));
 	}
 	peer_fini(&p);
@@ -434,7 +422,7 @@ static void capabilities_are_those_of_the_beginning(void **state)
 
 static void bad_capabilities_are_refused(void **state)
 {
-	static const struct bad bad[] = {
+	static const struct exchange bad[] = {
 		{DO("migrate-set-capabilities"), ERROR("Parameter 'capabilities' is missing")},
 		{CAPS("7"), ERROR("Invalid parameter type for 'capabilities', expected: array")},
 		{CAPS("{}"), ERROR("Invalid parameter type for 'capabilities', expected: array")},
@@ -461,7 +449,7 @@ static void bad_capabilities_are_refused(void **state)
 
 	(void)state;
 	start(&p);
-	expect_refusals(&p, bad, ARRAY_SIZE(bad));
+	expect_all(&p, bad, ARRAY_SIZE(bad));
 	assert_false(p.machine.params.postcopy);
 	peer_fini(&p);
 }

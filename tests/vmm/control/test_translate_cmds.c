@@ -13,7 +13,7 @@
 #include "tests/lib/qmp_peer.h"
 #include "vmm/control/translate_json.h"
 
-#define CALL(args) "{\"execute\": \"x-quire-translate\", \"arguments\": " args "}"
+#define TRANSLATE(args) CALL("x-quire-translate", args)
 
 /* ---- Arguments ---- */
 
@@ -31,25 +31,25 @@ static struct translate_order order_of(const char *request)
 
 static void hands_on_what_it_is_asked(void **state)
 {
-	struct translate_order o = order_of(CALL("{\"address\": 4096}"));
+	struct translate_order o = order_of(TRANSLATE("{\"address\": 4096}"));
 
 	(void)state;
 	assert_int_equal(o.address, 4096);
 	assert_int_equal(o.cpu, 0);
 	assert_int_equal(o.access.kind, PTWALK_READ);
 	assert_int_equal(o.access.by, PTWALK_BY_SUPERVISOR);
-	o = order_of(CALL("{\"address\": \"0xffff800000001000\", \"cpu\": 1, \"access\": "
-			  "\"fetch\", \"user\": true}"));
+	o = order_of(TRANSLATE("{\"address\": \"0xffff800000001000\", \"cpu\": 1, \"access\": "
+			       "\"fetch\", \"user\": true}"));
 	assert_int_equal(o.address, 0xffff800000001000);
 	assert_int_equal(o.cpu, 1);
 	assert_int_equal(o.access.kind, PTWALK_FETCH);
 	assert_int_equal(o.access.by, PTWALK_BY_USER);
-	o = order_of(CALL("{\"address\": \"12\", \"access\": \"write\", \"user\": false}"));
+	o = order_of(TRANSLATE("{\"address\": \"12\", \"access\": \"write\", \"user\": false}"));
 	assert_int_equal(o.address, 12);
 	assert_int_equal(o.access.kind, PTWALK_WRITE);
 	assert_int_equal(o.access.by, PTWALK_BY_SUPERVISOR);
 	assert_false(o.segmented);
-	o = order_of(CALL("{\"address\": \"gs:0x28\"}"));
+	o = order_of(TRANSLATE("{\"address\": \"gs:0x28\"}"));
 	assert_true(o.segmented);
 	assert_int_equal(o.segment, SEGMENT_GS);
 	assert_int_equal(o.address, 0x28);
@@ -62,20 +62,20 @@ static void refuses_bad_arguments(void **state)
 	(void)state;
 	peer_init_negotiated(&p);
 	expect(&p, "{\"execute\": \"x-quire-translate\"}", ERROR("Parameter 'address' is missing"));
-	expect(&p, CALL("{\"address\": -1}"),
+	expect(&p, TRANSLATE("{\"address\": -1}"),
 	       ERROR("Parameter 'address' expects a number from 0 on"));
-	expect(&p, CALL("{\"address\": \"here\"}"),
+	expect(&p, TRANSLATE("{\"address\": \"here\"}"),
 	       ERROR("Parameter 'address' expects a number or a string like \\\"0x1000\\\" "
 		     "or \\\"gs:0x10\\\""));
-	expect(&p, CALL("{\"address\": true}"),
+	expect(&p, TRANSLATE("{\"address\": true}"),
 	       ERROR("Invalid parameter type for 'address', expected: integer"));
-	expect(&p, CALL("{\"address\": 0, \"access\": \"look\"}"),
+	expect(&p, TRANSLATE("{\"address\": 0, \"access\": \"look\"}"),
 	       ERROR("Parameter 'access' does not accept value 'look' (give read, write or "
 		     "fetch)"));
-	expect(&p, CALL("{\"address\": 0, \"user\": 3}"),
+	expect(&p, TRANSLATE("{\"address\": 0, \"user\": 3}"),
 	       ERROR("Invalid parameter type for 'user', expected: boolean"));
-	expect(&p, CALL("{\"address\": 0, \"cpu\": 2}"), ERROR("vCPU 2: there is none"));
-	expect(&p, CALL("{\"address\": 0, \"level\": 2}"),
+	expect(&p, TRANSLATE("{\"address\": 0, \"cpu\": 2}"), ERROR("vCPU 2: there is none"));
+	expect(&p, TRANSLATE("{\"address\": 0, \"level\": 2}"),
 	       ERROR("Parameter 'level' is unexpected"));
 	peer_fini(&p);
 }
@@ -161,7 +161,7 @@ static void check_json(const struct translation *t, const char *expected)
 		fail_msg("%s, line %d", error.text, error.line);
 	peer_init_negotiated(&p);
 	p.machine.translation = *t;
-	got = query(&p, CALL("{\"address\": 0}"));
+	got = query(&p, TRANSLATE("{\"address\": 0}"));
 	if (!json_equal(got, want))
 		fail_msg("%s", json_dumps(got, JSON_INDENT(1)));
 	json_decref(got);
