@@ -42,6 +42,8 @@ for command in run ps pause resume powerdown quit stats limit reclaim translate 
 	grep -q "^options:" "$OUT" && check "$command --help is in columns" aligned 31 "$QUIRE" $command --help
 done
 
+expect "doctor that nobody can read" 1 "standard output: No space left" bash -c "$QUIRE doctor >/dev/full"
+
 # --- bad usage of memory: status 2 ---
 for backing in anon hugetlb; do
 	for option in "--limit 32M" "--policy lru" "--swap none" "--swap $WORK/swap" "--store-limit 8M" \

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* quire doctor: what this host's KVM can do, in words a person understands, or as JSON. */
+/*
+ * quire doctor: what this host's KVM can do, in words a person understands, or as JSON. What is
+ * found out is examine.h's; here is only how it is said. Exit status 0 says that guests can run.
+ */
 #include <jansson.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -248,5 +251,5 @@ int cmd_doctor(int argc, char **argv)
 		print_json(&host);
 	else
 		print_words(&host);
-	return host.kvm_status || host.cpl0_status ? CMD_FAILED : CMD_OK;
+	return cmd_finish_output(host.kvm_status || host.cpl0_status ? CMD_FAILED : CMD_OK);
 }
