@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* quire clone: make many guests of one checkpoint, and stay until all have ended. */
+/*
+ * quire clone: make many guests of one checkpoint, and stay until all have ended.
+ *
+ * This process opens the image and becomes the parent of the clones (clones.h), which are forked
+ * from it with everything read and checked. So it has one thread, and a main loop only in its
+ * children.
+ */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>

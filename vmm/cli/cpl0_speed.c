@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The speed of CPL 0, measured; the contract is in cpl0_speed.h. */
+/*
+ * The speed of CPL 0, measured. Contract in cpl0_speed.h.
+ *
+ * A VM of its own with one page and one vCPU, apart from all that vmm/vm has: what it needs of KVM
+ * is little, and a host where this fails is what `quire doctor` is asked about.
+ */
 #include "vmm/cli/cpl0_speed.h"
 
 #include <string.h>

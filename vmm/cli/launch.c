@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Options of the host's side, and what follows from them. Contract in launch.h. */
+/*
+ * Options of the host's side, and what follows from them. Contract in launch.h.
+ *
+ * One table of options serves run, restore and receive; each adds its own before it. What can be
+ * said of a combination without opening anything is said here, as bad usage; the rest fails later,
+ * where it is tried.
+ */
+#include "vmm/cli/launch.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +15,6 @@
 
 #include "mm/base/inject.h"
 #include "mm/policy/policy.h"
-#include "vmm/cli/launch.h"
 
 void launch_append(struct opt table[LAUNCH_MAX_OPTIONS], const struct opt *from, size_t n)
 {

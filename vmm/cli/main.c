@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* quire: the table of sub-commands. */
+/*
+ * quire: the table of sub-commands, and which of them was meant. SIGXFSZ is ignored for all of
+ * them; every other signal is the business of the sub-command. Where to begin is in cmd.h.
+ */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

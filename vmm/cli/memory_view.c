@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The human view of `quire stats`, and of events. Contract in memory_view.h. */
+/*
+ * The human view of `quire stats`, and of events. Contract in memory_view.h.
+ *
+ * What comes out of JSON goes through view_text(), view_size() or view_count() and no other way: a
+ * missing member, or one of the wrong type, is then a dash or a 0 and never a crash or an escape
+ * sequence.
+ */
 #include "vmm/cli/memory_view.h"
 
 #include <ctype.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in mmu_view.h. */
+/*
+ * Shadow tables for people. Contract in mmu_view.h. It is told by a guest's process and not
+ * trusted: text and numbers come by way of memory_view.h.
+ */
 #include "vmm/cli/mmu_view.h"
 
 #include <string.h>

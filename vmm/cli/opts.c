@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Option tables; the contract is in opts.h. */
+/*
+ * Option tables; the contract is in opts.h.
+ *
+ * A value is written as its option is met, so the last one counts; operands are moved to the front
+ * of argv, which is why it is not const. No state but that.
+ */
 #include "vmm/cli/opts.h"
 
 #include <ctype.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in plan_view.h. */
+/*
+ * A plan for people: a row for each way, the choice marked. Contract in plan_view.h. It is told by
+ * a guest's process and not trusted: text and numbers come by way of memory_view.h.
+ */
 #include "vmm/cli/plan_view.h"
 
 #include <string.h>

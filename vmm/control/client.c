@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The blocking QMP client: a socket that never blocks, and one deadline for the waits of a call. */
+/*
+ * The blocking QMP client. Contract in client.h.
+ *
+ * The socket itself never blocks: each call has one deadline for all its waits, and poll() is what
+ * waits. The server is not trusted: a line has a greatest length, what is no object ends the
+ * conversation, and its sentences are made harmless by err_set(). One thread uses a client.
+ */
 #include "vmm/control/client.h"
 
 #include <errno.h>

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* struct mem_stats and struct mem_event as JSON. Contract in memory_json.h. */
+/*
+ * struct mem_stats and struct mem_event as JSON. Contract in memory_json.h. No state: a function of
+ * a copy. Numbers end at 63 bits, as JSON's do for most clients, and what is not finite is 0.
+ */
 #include "vmm/control/memory_json.h"
 
 #include <math.h>

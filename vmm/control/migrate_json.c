@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in migrate_json.h. */
+/*
+ * The figures of a migration and of a plan, by QEMU's names where QEMU has them. Contract in
+ * migrate_json.h. No state: a function of struct migrate_progress, which is a copy made under its
+ * owner's lock.
+ */
 #include "vmm/control/migrate_json.h"
 
 #include "vmm/control/qmp_event.h"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in qmp_args.h. */
+/*
+ * Arguments out of a request, and replies. Contract in qmp_args.h. A variable is written only when
+ * its argument is there and right; the sentences are those of QEMU's input visitors, word for word.
+ */
 #include "vmm/control/qmp_args.h"
 
 #include <errno.h>

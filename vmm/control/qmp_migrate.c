@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in qmp_migrate.h. */
+/*
+ * Migration ordered, prepared and asked about. Contract in qmp_migrate.h.
+ *
+ * On the main thread. Parameters and capabilities are the machine's (machine_migrate_params());
+ * they are changed all together or not at all, so that a wrong one leaves everything as it was. A
+ * migration takes a copy when it begins.
+ */
 #include "vmm/control/qmp_migrate.h"
 
 #include <errno.h>

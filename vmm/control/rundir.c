@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The runtime directory: names to paths, and claims. The rules are in rundir.h. */
+/*
+ * The runtime directory: names to paths, and claims. The rules are in rundir.h.
+ *
+ * A claim is a lock on a file beside the socket. The file is removed by its holder, so whoever gets
+ * the lock looks whether the file is still the one at that path, and begins again if it is not. No
+ * state but the file system's; the processes of several guests run this at the same time.
+ */
 #include "vmm/control/rundir.h"
 
 #include <dirent.h>

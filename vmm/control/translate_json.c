@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in translate_json.h. */
+/*
+ * A translation as JSON: its steps from the root on, each with its second step, and what a TLB miss
+ * costs; and the address that a client asks about. Contract in translate_json.h. No state: a
+ * function of what it is given.
+ */
 #include "vmm/control/translate_json.h"
 
 #include <ctype.h>

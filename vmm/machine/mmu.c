@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Questions about how the guest's addresses are translated. Contract in machine.h. */
+/*
+ * Questions about how the guest's addresses are translated. Contract in machine.h.
+ *
+ * On the main thread. A check freezes the vCPUs by itself (vm_freeze()), so that a guest may be
+ * looked at in any state, and thaws them before it returns.
+ */
 #include <errno.h>
 
 #include "vmm/machine/impl.h"
