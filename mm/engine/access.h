@@ -13,8 +13,8 @@ struct mem;
 struct codec_block;
 
 /*
- * The door to guest memory while it runs: like space_read() and space_write(), evicted or not. To
- * that of a guest with an origin not before mem_start().
+ * Accesses to guest memory while it runs: like space_read() and space_write(), evicted or not. Of
+ * a guest with an origin not before mem_start().
  */
 int mem_read(struct mem *mem, gpa_t start, void *data, u64 len);
 int mem_write(struct mem *mem, gpa_t start, const void *data, u64 len);

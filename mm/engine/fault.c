@@ -351,6 +351,7 @@ void fault_stop(struct mem *m)
 {
 	if (!m->handlers)
 		return;
+	ASSERT(atomic_load(&m->stopping)); /* or they would not end */
 	while (m->handlers->nr)
 		pthread_join(m->handlers->thread[--m->handlers->nr], NULL);
 	free(m->handlers);

@@ -190,6 +190,7 @@ void manager_stop(struct mem *m)
 
 	if (!g)
 		return;
+	ASSERT(atomic_load(&m->stopping)); /* or they would not end */
 	if (g->has_manager)
 		pthread_join(g->manager, NULL);
 	if (g->has_evictor)

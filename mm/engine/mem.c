@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The memory engine's front: birth, limits, orders, death. Contract in mem.h, the inside in
- * impl.h.
+ * The memory engine's front: birth, limits, orders, death. Contract in mem.h, the inside in impl.h.
  *
  * An engine goes through four stages, each at its own time and none twice:
  *
- *	created   nothing but the configuration: a guest without a limit pays nothing
- *	prepared  userfaultfd, descriptors, policy and store exist                (prepare)
- *	started   the manager and the evictor run; the guest is watched           (start)
- *	in charge guest memory is registered, every page has a state              (charge_take)
+ *	created    nothing but the configuration: a guest without a limit pays nothing
+ *	prepared   userfaultfd, descriptors, policy and store exist               (prepare)
+ *	started    the manager and the evictor run; the guest is watched          (mem_start)
+ *	in charge  guest memory is registered, every page has a state             (charge_take)
+ *
+ * Birth is under birth_lock, whoever asks for it and on whatever thread; orders change the limits
+ * and the policy under the engine's lock and wake whom they concern. Death is the owner's, when no
+ * vCPU runs: threads are stopped from above to below, then everything is freed.
  */
 #include "mm/engine/mem.h"
 

@@ -182,6 +182,7 @@ void prefetch_stop(struct mem *m)
 {
 	if (!m->prefetch)
 		return;
+	ASSERT(atomic_load(&m->stopping)); /* or it would not end */
 	pthread_join(m->prefetch->thread, NULL);
 	free(m->prefetch->touched);
 	free(m->prefetch);

@@ -14,14 +14,13 @@
  * So the instant costs as much as the pages that the guest wrote while pages were being marked, not
  * as much as it has pages; and since each of those writes took a fault, they cannot be many.
  *
- * A copy of given pages (those that changed since the last) needs no arming while they are few: at
+ * A copy of given pages (those that changed since the last) needs no marking while they are few: at
  * the instant they are copied. Copying a page costs half a microsecond, a write to a marked one a
  * trap, a hundred times as much here.
  *
  * Always true: a page is saved once, or never marked. Queue and pool are bounded; a guest that
  * writes faster than the saver saves waits for it.
  */
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -210,12 +209,12 @@ void mem_snap_take(struct mem *m, const u64 *pages)
 /* ---- Saving ---- */
 
 /* Pages on their way to the sink. */
-struct batch {
+struct snap_batch {
 	struct export_batch b;
 	bool queued; /* copies lie in the pool, not in the batch */
 };
 
-static void dequeue(struct snap *s, struct batch *batch)
+static void dequeue(struct snap *s, struct snap_batch *batch)
 {
 	struct export_batch *b = &batch->b;
 
@@ -228,7 +227,7 @@ static void dequeue(struct snap *s, struct batch *batch)
 }
 
 /* The next marked pages: as they are, and only then unmarked. */
-static int take_marked(struct mem *m, struct batch *batch)
+static int take_marked(struct mem *m, struct snap_batch *batch)
 {
 	struct snap_stretch stretch = {.mem = m, .mode = UFFD_WRITABLE};
 	struct export_batch *b = &batch->b;
@@ -253,7 +252,7 @@ static int take_marked(struct mem *m, struct batch *batch)
 }
 
 /* What the last batch held is let go of. Under lock. */
-static void end_batch(struct mem *m, struct batch *batch)
+static void end_batch(struct mem *m, struct snap_batch *batch)
 {
 	struct export_batch *b = &batch->b;
 
@@ -266,7 +265,7 @@ static void end_batch(struct mem *m, struct batch *batch)
 }
 
 /* Whether there is more. The batch may be empty all the same. */
-static bool next_batch(struct mem *m, struct batch *b, int *ret)
+static bool next_batch(struct mem *m, struct snap_batch *b, int *ret)
 {
 	struct snap *s = m->snap;
 	bool more;
@@ -286,7 +285,7 @@ static bool next_batch(struct mem *m, struct batch *b, int *ret)
 	return more;
 }
 
-static int emit(struct mem *m, const struct mem_snap_sink *sink, const struct batch *b, u32 i,
+static int emit(struct mem *m, const struct mem_snap_sink *sink, const struct snap_batch *b, u32 i,
 		struct err *err)
 {
 	const struct export_item *item = &b->b.items[i];
@@ -299,7 +298,7 @@ static int emit(struct mem *m, const struct mem_snap_sink *sink, const struct ba
 
 int mem_snap_save(struct mem *m, const struct mem_snap_sink *sink, struct err *err)
 {
-	struct batch b = {.queued = false};
+	struct snap_batch b = {.queued = false};
 	int ret = export_batch_init(&b.b);
 
 	if (ret)

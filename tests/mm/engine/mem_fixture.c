@@ -133,7 +133,7 @@ u32 next_random(u32 *seed)
 	return *seed >> 8;
 }
 
-static void write_by_door(struct guest *g, u32 no)
+static void write_by_access(struct guest *g, u32 no)
 {
 	u64 page[512];
 
@@ -148,8 +148,8 @@ static void work_on(struct worker *w, u32 no)
 		w->wrong++;
 	if (next_random(&w->seed) % 2)
 		return;
-	if (w->by_door && next_random(&w->seed) % 2)
-		write_by_door(w->guest, no);
+	if (w->by_access && next_random(&w->seed) % 2)
+		write_by_access(w->guest, no);
 	else
 		write_page(w->guest, no);
 }
@@ -173,7 +173,7 @@ void worker_start(struct worker *w)
 	assert_int_equal(pthread_create(&w->thread, NULL, work, w), 0);
 }
 
-void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by_door)
+void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by_access)
 {
 	for (u32 i = 0; i < NR_WORKERS; i++) {
 		w[i] = (struct worker){
@@ -182,7 +182,7 @@ void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by
 			.count = NR_PAGES / NR_WORKERS,
 			.seed = i + 1,
 			.stop = stop,
-			.by_door = by_door,
+			.by_access = by_access,
 		};
 		worker_start(&w[i]);
 	}

@@ -54,14 +54,14 @@ struct worker {
 	u32 first, count; /* its pages: nobody else touches them */
 	u32 seed, wrong;
 	atomic_bool *stop;
-	bool by_door; /* writes through mem_write(), as a device would */
+	bool by_access; /* writes through mem_write(), as a device would */
 };
 
 enum { NR_WORKERS = 2 };
 
 u32 next_random(u32 *seed);
 void worker_start(struct worker *w);
-void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by_door);
+void workers_start(struct worker *w, struct guest *g, atomic_bool *stop, bool by_access);
 void workers_stop(struct worker *w, atomic_bool *stop);
 
 #endif

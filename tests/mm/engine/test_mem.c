@@ -225,14 +225,14 @@ static void limits_up_and_down(struct guest *g)
 	}
 }
 
-static void stress(const struct mem_config *cfg, bool by_door)
+static void stress(const struct mem_config *cfg, bool by_access)
 {
 	struct worker w[NR_WORKERS];
 	atomic_bool stop = false;
 	struct guest g;
 
 	guest_open(&g, cfg);
-	workers_start(w, &g, &stop, by_door);
+	workers_start(w, &g, &stop, by_access);
 	limits_up_and_down(&g);
 	workers_stop(w, &stop);
 	check_all(&g);
@@ -249,7 +249,7 @@ static void test_stress(void **state)
 	stress(&cfg, false);
 }
 
-static void test_stress_door(void **state)
+static void test_stress_access(void **state)
 {
 	struct mem_config cfg = limited();
 
@@ -351,7 +351,7 @@ static void *touch_all(void *arg)
 	struct victim *v = arg;
 	u64 page[512];
 
-	/* through the door: it reports errors, where the mapping would kill this process */
+	/* by mem_read(): it reports errors, where the mapping would kill this process */
 	for (u32 no = 0; no < NR_PAGES; no++)
 		if (mem_read(v->guest->mem, gpa((u64)no << PAGE_SHIFT), page, PAGE_SIZE))
 			atomic_store(&v->touched, true);
@@ -387,7 +387,7 @@ int main(void)
 		cmocka_unit_test(test_zeros),	       cmocka_unit_test(test_clean_compare),
 		cmocka_unit_test(test_clean_protect),  cmocka_unit_test(test_armed_late),
 		cmocka_unit_test(test_only_watched),   cmocka_unit_test(test_bad_limits),
-		cmocka_unit_test(test_stress),	       cmocka_unit_test(test_stress_door),
+		cmocka_unit_test(test_stress),	       cmocka_unit_test(test_stress_access),
 		cmocka_unit_test(test_stress_protect), cmocka_unit_test(test_armed_under_load),
 		cmocka_unit_test(test_fault_again),    cmocka_unit_test(test_evict_slow),
 		cmocka_unit_test(test_store_memory),   cmocka_unit_test(test_corrupt_is_noticed),

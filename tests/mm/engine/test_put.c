@@ -434,7 +434,7 @@ static void test_under_copy(void **state)
 static void test_beside_a_guest(void **state)
 {
 	struct mem_config cfg = limited();
-	struct worker w = {.count = NR_PAGES / 2, .seed = 1, .by_door = true};
+	struct worker w = {.count = NR_PAGES / 2, .seed = 1, .by_access = true};
 	atomic_bool stop = false;
 	u64 want[512], page[512];
 	struct guest g;

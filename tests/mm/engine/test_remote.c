@@ -333,7 +333,7 @@ static int count_block(void *opaque, page_no no, const struct codec_block *block
 
 /* ---- All at once ---- */
 
-static void move(struct mem_config cfg, bool by_door)
+static void move(struct mem_config cfg, bool by_access)
 {
 	struct worker w[NR_WORKERS];
 	atomic_bool stop = false;
@@ -342,7 +342,7 @@ static void move(struct mem_config cfg, bool by_door)
 
 	moved_open(&g, cfg);
 	source_start(true, true);
-	workers_start(w, &g, &stop, by_door);
+	workers_start(w, &g, &stop, by_access);
 	wait_until_all_came();
 	workers_stop(w, &stop);
 	source_stop();
@@ -587,7 +587,7 @@ static void test_asks_again(void **state)
 struct waiting {
 	struct guest *guest;
 	u32 no;
-	bool by_door;
+	bool by_access;
 	int error;
 	pthread_t thread;
 };
@@ -599,7 +599,7 @@ static void *wait_for_page(void *arg)
 	int fd = memfd_create("test", MFD_CLOEXEC);
 	u8 byte;
 
-	if (w->by_door)
+	if (w->by_access)
 		w->error = -mem_read(w->guest->mem, gpa((u64)w->no << PAGE_SHIFT), &byte, 1);
 	else
 		w->error = pwrite(fd, w->guest->base + ((u64)w->no << PAGE_SHIFT), 1, 0) == 1
@@ -634,7 +634,7 @@ static void cut_while_waiting(struct mem_config cfg)
 	moved_open(&g, cfg);
 	atomic_store(&src.silent, true);
 	for (u32 i = 0; i < 8; i++) {
-		w[i] = (struct waiting){.guest = &g, .no = nos[i], .by_door = i % 4 >= 2};
+		w[i] = (struct waiting){.guest = &g, .no = nos[i], .by_access = i % 4 >= 2};
 		assert_int_equal(pthread_create(&w[i].thread, NULL, wait_for_page, &w[i]), 0);
 		if (i < 6)
 			wait_for_requests(i + 1);
@@ -643,7 +643,7 @@ static void cut_while_waiting(struct mem_config cfg)
 	mem_cut(g.mem);
 	for (u32 i = 0; i < 8; i++) {
 		pthread_join(w[i].thread, NULL);
-		assert_int_equal(w[i].error, w[i].by_door ? ECANCELED : EFAULT);
+		assert_int_equal(w[i].error, w[i].by_access ? ECANCELED : EFAULT);
 	}
 	/* nobody waits in vain from now on, and nobody is given zeros */
 	assert_int_equal(mem_read(g.mem, gpa(600 << PAGE_SHIFT), &byte, 1), -ECANCELED);
@@ -671,7 +671,7 @@ static void test_cut_while_moving(void **state)
 		source_start(true, true);
 		for (u32 i = 0; i < 4; i++) {
 			w[i] = (struct waiting){
-				.guest = &g, .no = i * 4000 + round, .by_door = i % 2};
+				.guest = &g, .no = i * 4000 + round, .by_access = i % 2};
 			assert_int_equal(pthread_create(&w[i].thread, NULL, wait_for_page, &w[i]),
 					 0);
 		}

@@ -102,14 +102,14 @@ static struct mem_stats quiet(struct guest *g)
 /* A record of one page keeps the engine from waiting before it brings in the rest. */
 static const page_no first_page[] = {NR_PAGES - 1};
 
-static void random_accesses(struct mem_config cfg, u32 us, bool by_door)
+static void random_accesses(struct mem_config cfg, u32 us, bool by_access)
 {
 	struct worker w[NR_WORKERS];
 	atomic_bool stop = false;
 	struct guest g;
 
 	restored_open(&g, &cfg);
-	workers_start(w, &g, &stop, by_door);
+	workers_start(w, &g, &stop, by_access);
 	usleep(us);
 	workers_stop(w, &stop);
 	check_all(&g);
@@ -306,9 +306,9 @@ static void test_copy_of_nothing(void **state)
 	free(instant);
 }
 
-/* ---- The door ---- */
+/* ---- Accesses of the VMM ---- */
 
-static void test_door(void **state)
+static void test_access(void **state)
 {
 	struct mem_config cfg = unlimited();
 	u64 page[512], want[512], written[NR_PAGES / 64] = {0};
@@ -440,7 +440,7 @@ static void damage(void)
 	close(fd);
 }
 
-/* Whoever reads through the door is told; other pages do not suffer with the damaged one. */
+/* Whoever reads by mem_read() is told; other pages do not suffer with the damaged one. */
 static void test_damage(void **state)
 {
 	struct mem_config cfg = unlimited();
@@ -499,7 +499,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copies_with_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copy_of_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_door, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_access, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_there_before, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_damage, setup, teardown),

@@ -107,7 +107,7 @@ static void check_complete(const struct sink *s)
 
 /* ---- Everything ---- */
 
-static void copy_under_load(const struct mem_config *cfg, u32 slow_us, bool by_door)
+static void copy_under_load(const struct mem_config *cfg, u32 slow_us, bool by_access)
 {
 	struct worker w[NR_WORKERS];
 	atomic_bool stop = false;
@@ -116,7 +116,7 @@ static void copy_under_load(const struct mem_config *cfg, u32 slow_us, bool by_d
 	guest_open(&g, cfg);
 	for (u32 no = 0; no < NR_PAGES / 2; no++)
 		write_page(&g, no);
-	workers_start(w, &g, &stop, by_door);
+	workers_start(w, &g, &stop, by_access);
 	for (int i = 0; i < 3; i++) {
 		struct sink s;
 
