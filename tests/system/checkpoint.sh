@@ -24,13 +24,13 @@ guest()
 	shift 3
 	start "$name" run --kernel "$MICRO" --memory "$memory" --cpus 2 --append "$append" "$@"
 	pid=${process[$name]}
-	wait_while_it_lives $pid test -S "$QUIRE_RUNTIME_DIR/$name.qmp"
+	wait_while_it_lives "$pid" test -S "$QUIRE_RUNTIME_DIR/$name.qmp"
 }
 
 # The same, and wait until it has written all its pages once.
 filled_guest()
 {
-	guest "$@" && wait_for_line "$WORK/$1.out" 'micro: fill' $pid
+	guest "$@" && wait_for_line "$WORK/$1.out" 'micro: fill' "$pid"
 }
 
 # Bring one back in the background: NAME DIR OPTION...
@@ -40,7 +40,7 @@ restored()
 	shift 2
 	start "$name" restore "$dir" "$@"
 	pid=${process[$name]}
-	wait_while_it_lives $pid test -S "$QUIRE_RUNTIME_DIR/$name.qmp"
+	wait_while_it_lives "$pid" test -S "$QUIRE_RUNTIME_DIR/$name.qmp"
 }
 
 # It works for a while, and then checks all its pages.
@@ -82,6 +82,17 @@ memory() # NAME FILTER
 phase() # NAME
 {
 	"$QUIRE" qmp "$1" x-quire-query-checkpoint | jq -r .status
+}
+
+# How many pages it has written since it was filled, by its last status.
+written() # NAME
+{
+	awk '/^micro: status/ { writes = $8 } END { print writes + 0 }' "$WORK/$1.out"
+}
+
+has_written() # NAME PAGES
+{
+	[ "$(written "$1")" -gt "$2" ]
 }
 
 # The guest tells its status so many times from now on.
@@ -187,7 +198,7 @@ check "each of its 21 links restores and has the right pages" [ $wrong = 0 ]
 check "an increment of a guest restored from an older link is refused" eval \
 	"restored old '$WORK/chain' --link 3 --paused &&
 	! '$QUIRE' checkpoint --incremental old '$WORK/chain' && '$QUIRE' quit old"
-wait $pid
+wait "$pid"
 rm -rf "${WORK:?}/chain" "$WORK/full"
 
 # --- one after the other, until it is told to stop ---
@@ -211,13 +222,13 @@ check "they are many" [ "$(newest "$WORK/on")" -gt 100 ]
 check "their chain is bounded: $most links" [ "$most" -le 66 ]
 check "nothing temporary is left" no_leftovers "$WORK/on"
 "$QUIRE" quit on
-wait $pid
+wait "$pid"
 check "the chain is whole" "$IMAGES" verify "$WORK/on"
 check "its newest link restores and has the right pages" comes_back on "$WORK/on" --eager
 restored on "$WORK/on"
 check "a restored guest goes on with its chain" timely "$QUIRE" checkpoint --incremental on "$WORK/on"
 "$QUIRE" quit on
-wait $pid
+wait "$pid"
 rm -rf "${WORK:?}/on"
 
 # --- killed at any moment ---
@@ -235,8 +246,8 @@ lives() # WHAT DIR OPTION...: so many kills while `quire checkpoint OPTION...` r
 		"$QUIRE" checkpoint "$@" mortal "$dir" >/dev/null 2>&1 &
 		client=$!
 		nap 150
-		kill -9 $pid 2>/dev/null || wrong=$((wrong + 1)) # it ends when it is killed, not before
-		wait $pid $client 2>/dev/null
+		kill -9 "$pid" 2>/dev/null || wrong=$((wrong + 1)) # it ends when it is killed, not before
+		wait "$pid" $client 2>/dev/null
 		[ "$(links "$dir")" -le "$before" ] || after=$((after + 1))
 		"$IMAGES" verify "$dir" 2>>"$WORK/wrong" || wrong=$((wrong + 1))
 		restored mortal "$dir"
@@ -260,8 +271,8 @@ for ((i = 0; i < SOAK / 3; i++)); do
 	"$QUIRE" checkpoint first "$WORK/first" >/dev/null 2>&1 &
 	client=$!
 	nap 150
-	kill -9 $pid 2>/dev/null
-	wait $pid $client 2>/dev/null
+	kill -9 "$pid" 2>/dev/null
+	wait "$pid" $client 2>/dev/null
 	if [ -d "$WORK/first" ] && [ "$(links "$WORK/first")" -gt 0 ]; then
 		comes_back first "$WORK/first" || wrong=$((wrong + 1))
 	else
@@ -300,12 +311,11 @@ else
 	skip "a disk that is full" "no tmpfs can be mounted"
 fi
 check "a base" "$QUIRE" checkpoint disk "$WORK/file"
-writes=$(tail -n 1 "$WORK/disk.out" | awk '{ print $8 }')
-wait_until eval '[ "$(tail -n 1 "$WORK/disk.out" | awk "{ print \$8 }")" -gt $((writes + 10000)) ]' # more than that
-prlimit --pid $disk --fsize=1048576:unlimited
+wait_until has_written disk $(($(written disk) + 10000)) # pages: more than a MiB
+prlimit --pid "$disk" --fsize=1048576:unlimited
 expect "an increment larger than a file may be" 1 'File too large' \
 	"$QUIRE" checkpoint --incremental disk "$WORK/file"
-prlimit --pid $disk --fsize=unlimited:unlimited
+prlimit --pid "$disk" --fsize=unlimited:unlimited
 check "nothing temporary is left" no_leftovers "$WORK/file"
 check "with room it goes on" "$QUIRE" checkpoint --incremental disk "$WORK/file"
 check "the chain is whole" "$IMAGES" verify "$WORK/file"
@@ -337,7 +347,7 @@ wait_until eval '[ "$(phase rate)" = saving ]'
 check "a guest that is saved very slowly can be paused" timely "$QUIRE" pause rate
 check "and resumed" timely "$QUIRE" resume rate
 check "and quit" timely "$QUIRE" quit rate
-wait $pid $client
+wait "$pid" $client
 # the rate is not kept while somebody waits for the guest to stop: it may have been done by then
 check "nothing of that is left, or it is whole" eval "[ ! -e '$WORK/slow' ] || '$IMAGES' verify '$WORK/slow'"
 rm -rf "${WORK:?}/rate" "$WORK/slow"
@@ -362,7 +372,7 @@ check "chain and copy have the same bytes" eval "
 	'$QUIRE' checkpoint --incremental tight '$WORK/tight' &&
 	'$QUIRE' checkpoint tight '$WORK/copy' && '$IMAGES' same '$WORK/tight' '$WORK/copy'"
 "$QUIRE" quit tight
-wait $pid
+wait "$pid"
 guest brief 96M "$WRITER pattern=zipf size=64M" --limit 40M
 "$QUIRE" checkpoint brief "$WORK/brief" >"$OUT" 2>&1
 stops_well brief
@@ -389,9 +399,9 @@ expect "a restore from nowhere" 1 'No such file or directory' "$QUIRE" restore "
 mkdir "$WORK/empty"
 expect "a restore from an empty directory" 1 'no image of a guest' "$QUIRE" restore "$WORK/empty"
 expect "a restore of a link that is not there" 1 'there is no link 7' "$QUIRE" restore "$WORK/odd" --link 7
-check "the guest still runs" kill -0 $pid
+check "the guest still runs" kill -0 "$pid"
 "$QUIRE" quit odd
-wait $pid
+wait "$pid"
 filled_guest over 32M "job=verify size=24M cpus=2 random=100 stop=1"
 "$QUIRE" checkpoint --bandwidth 1K over "$WORK/over" >"$WORK/client" 2>&1 &
 client=$!
@@ -474,7 +484,7 @@ report "that one verifies" back $?
 # their order is for tests/mm/engine/test_restore.c.
 rm -f "$WORK/back/working-set"
 restored record "$WORK/back" --link 1
-wait_while_it_lives $pid test -s "$WORK/back/working-set"
+wait_while_it_lives "$pid" test -s "$WORK/back/working-set"
 check "what a restored guest needs first is recorded" [ -s "$WORK/back/working-set" ]
 stops_well record
 report "and it verifies" record $?

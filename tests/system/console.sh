@@ -39,7 +39,7 @@ unread() # NAME OPTION...
 		2>/dev/null &
 	process[$name]=$!
 	exec 7<"$WORK/$name.pipe" 8<&- 9<&-
-	wait_while_it_lives ${process[$name]} test -S "$QUIRE_RUNTIME_DIR/$name.qmp"
+	wait_while_it_lives "${process[$name]}" test -S "$QUIRE_RUNTIME_DIR/$name.qmp"
 }
 
 # It has printed so many times, by bytes or by lines, and does so no more: seen ten times.
@@ -106,7 +106,7 @@ expect "socket: path in use" 1 "in use" "$QUIRE" run --kernel "$MICRO" --append 
 	--serial "unix:$WORK/sock"
 check "socket: the first guest lives on" "$QUIRE" qmp sock query-status
 check "socket: quit" "$QUIRE" quit sock
-wait $pid
+wait "$pid"
 check "socket: removed" test ! -e "$WORK/sock"
 
 # On a terminal Ctrl-C ends a guest that does not listen to its keyboard.

@@ -59,16 +59,10 @@ exec 3<>"$WORK/keys"
 pid=$!
 says() # WORDS
 {
-	local i
-	for ((i = 0; i < 600; i++)); do
-		grep -q "$1" "$WORK/serial" && return 0
-		kill -0 $pid || return 1
-		sleep 0.1
-	done
-	return 1
+	wait_for_line "$WORK/serial" "$1" $pid
 }
 check "Linux gets to its shell" says '/root #'
-echo 'work job=access size=16M write=40 time=300 & echo told $((40 + 2))' >&3
+echo 'work job=access size=16M write=40 time=0 ops=0 & echo told $((40 + 2))' >&3
 check "which does what it is told" says '^told 42'
 check "and works" says '^linux: fill'
 said_once() # WORDS
@@ -90,11 +84,11 @@ plausible='.mode == "shadow" and .traps.UD > 10000 and .traps.PF > 100 and .trap
 	and ([.tables.kernel[]] | min) > 0 and ([.tables.user[]] | min) > 0
 	and ([.tables.kernel[], .tables.user[]] | add) < .tables.made
 	and .tables.entries > 4096 and ."tables"."arena-pages" > .tables."free-pages"'
-check "its numbers are plausible" mmu_is vm "$plausible"
+check "its numbers are plausible" wait_until mmu_is vm "$plausible"
 cp "$WORK/mmu" "$WORK/before"
 sound='.check.disagreements == 0 and .check.first == null and .check.tables > 50 and .check.entries > 4096'
 check "its tables are sound" mmu_is vm "$sound" '{"check": true}'
-check "it goes on" bash -c "sleep 0.2; '$QUIRE' qmp vm x-quire-mmu >'$WORK/after' &&
+check "it goes on" wait_until bash -c "'$QUIRE' qmp vm x-quire-mmu >'$WORK/after' &&
 	jq -e --slurpfile before '$WORK/before' '.traps.interrupt > \$before[0].traps.interrupt' '$WORK/after'"
 expect "pause" 0 "" "$QUIRE" pause vm
 check "they are so while it is paused" mmu_is vm "$sound" '{"check": true}'

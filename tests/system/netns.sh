@@ -60,21 +60,21 @@ there()
 	ip netns exec "$THERE" "$@"
 }
 
+# quire in either of them.
+for host in "$HERE" "$THERE"; do
+	printf '#!/bin/sh\nexec ip netns exec %s %q "$@"\n' "$host" "$(realpath "$QUIRE")" >"$WORK/$host"
+	chmod +x "$WORK/$host"
+done
+
 guest() # NAME APPEND
 {
-	rm -f "$WORK/$1".{out,err}
-	here "$QUIRE" run --kernel "$MICRO" --name "$1" --memory 64M --cpus 2 --append "$2" \
-		>"$WORK/$1.out" 2>"$WORK/$1.err" </dev/null &
-	pid=$!
-	wait_until grep -q '^micro: fill' "$WORK/$1.out"
+	QUIRE=$WORK/$HERE start_guest "$1" "$2" --memory 64M --cpus 2
 }
 
 receiver() # NAME
 {
-	rm -f "$WORK/$1".{out,err}
-	there "$QUIRE" receive "tcp:$TO:$PORT" --name "$1" >"$WORK/$1.out" 2>"$WORK/$1.err" </dev/null &
-	pid=$!
-	wait_until grep -q 'waits at' "$WORK/$1.err"
+	QUIRE=$WORK/$THERE start "$1" receive "tcp:$TO:$PORT"
+	wait_for_line "$WORK/$1.err" 'waits at' "${process[$1]}"
 }
 
 # The socket listens on the other side. /proc/net is of the namespace of who reads it.
@@ -86,15 +86,14 @@ listens()
 # Moved while it works, and at work to its end: NAME APPEND OPTION...
 row()
 {
-	local name=$1 append=$2 job result=0
+	local name=$1 append=$2 result=0
 	shift 2
 	guest a "$append"
 	receiver b
 	[[ $* =~ --(postcopy|hybrid) ]] || set -- "$@" --precopy
-	timeout 120 ip netns exec "$HERE" "$QUIRE" migrate a "tcp:$TO:$PORT" --json "$@" \
-		>"$WORK/figures" 2>"$WORK/client.err" || result=1
-	timeout 60 tail -s 0.05 --pid=$pid -f /dev/null || result=1
-	[ "$(tail -n 1 "$WORK/b.out")" = "micro: pass" ] || result=1
+	timely "$WORK/$HERE" migrate a "tcp:$TO:$PORT" --json "$@" \
+		>"$WORK/figures" 2>"$WORK/client.err" && wait_for_line "$WORK/b.out" '^micro: status' "${process[b]}" &&
+		tell_stop b && ends_well b || result=1
 	if [ $result = 0 ]; then
 		ok "$name"
 	else
@@ -104,10 +103,8 @@ row()
 		asked: .ram."postcopy-requests"}' "$WORK/figures"
 	"$QUIRE" quit a 2>/dev/null
 	"$QUIRE" quit b 2>/dev/null
-	for job in $(jobs -p); do
-		timeout 20 tail -s 0.05 --pid="$job" -f /dev/null || kill -9 "$job"
-		wait "$job" 2>/dev/null
-	done
+	gone a
+	gone b
 }
 
 # No more went over the wire in that time, with a tenth for what is saved up; and it was work to do.
@@ -118,21 +115,21 @@ kept_rate() # BITS
 	[ "$(jq .ram.transferred "$WORK/figures")" -ge 8000000 ] && [ "$bits" -le $(($1 * 11 / 10)) ]
 }
 
-# The guest did not wait for its pages until their turn came. There are few requests because each one and
-# its answer wait in the queue of the wire, up to 50 ms, behind what is being pushed.
+# The guest did not wait for its pages until their turn came. How often it asked is up to how often it could:
+# each request and its answer wait in the queue of the wire, up to 50 ms, behind what is being pushed.
 asked()
 {
-	[ "$(jq '.ram."postcopy-requests"' "$WORK/figures")" -gt 20 ]
+	[ "$(jq '.ram."postcopy-requests"' "$WORK/figures")" -gt 0 ]
 }
 
 # Without tbf it would take a millisecond; at 100 Mbit/s it takes 80.
 takes_its_time()
 {
 	local start=$EPOCHREALTIME listener
-	there timeout 10 socat -u "TCP-LISTEN:$PORT,reuseaddr" "CREATE:$WORK/through" &
+	there timeout "$HUNG" socat -u "TCP-LISTEN:$PORT,reuseaddr" "CREATE:$WORK/through" &
 	listener=$!
 	wait_until listens || return
-	head -c 1048576 /dev/zero | here timeout 10 socat -u - "TCP:$TO:$PORT" && wait $listener || return
+	head -c 1048576 /dev/zero | here timeout "$HUNG" socat -u - "TCP:$TO:$PORT" && wait $listener || return
 	[ "$(stat -c %s "$WORK/through")" = 1048576 ] || return
 	[ "$RATE" != 100mbit ] || awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a < 0.07 }'
 }
@@ -140,15 +137,15 @@ takes_its_time()
 trap tear_down EXIT
 set_up >"$OUT" 2>"$ERR" || leave "the kernel makes no such wire: $(head -n 1 "$ERR")"
 check "a mebibyte over the wire, $RATE, $DELAY, takes its time" takes_its_time
-LIGHT="job=access pattern=random write=100 rate=2 hot=4M size=32M cpus=2 status=20"
-row "pre-copy of a guest that writes little" "$LIGHT time=8"
+LIGHT="job=access pattern=random write=100 rate=2 hot=4M size=32M cpus=2 status=20 stop=1"
+HEAVY="job=access pattern=random write=40 size=32M cpus=2 status=20 stop=1"
+row "pre-copy of a guest that writes little" "$LIGHT"
 [ "$RATE" != 100mbit ] || check "what was reported fits through the wire" kept_rate 100000000
-row "pre-copy at half the rate" "$LIGHT time=12" --bandwidth 6M
+row "pre-copy at half the rate" "$LIGHT" --bandwidth 6M
 check "which is kept" kept_rate $((6 * 8 * 1024 * 1024))
-row "two streams" "$LIGHT time=8" --streams 2
-row "post-copy of one that writes as fast as it can" \
-	"job=access pattern=random write=40 size=32M cpus=2 status=20 time=8" --postcopy
+row "two streams" "$LIGHT" --streams 2
+row "post-copy of one that writes as fast as it can" "$HEAVY" --postcopy
 check "which asks for pages" asked
-row "hybrid" "job=access pattern=random write=40 size=32M cpus=2 status=20 time=8" --hybrid
-row "an edge, post-copy" "job=edge passes=0 size=32M cpus=2 time=8" --postcopy
+row "hybrid" "$HEAVY" --hybrid
+row "an edge, post-copy" "job=edge size=32M cpus=2 status=20 stop=1" --postcopy
 finish

@@ -20,7 +20,7 @@ linux() # APPEND OPTION...
 {
 	local append=$1
 	shift
-	timeout 100 "$QUIRE" run --kernel build/linux/vmlinuz --initrd build/linux/initrd --memory 256M \
+	timely "$QUIRE" run --kernel build/linux/vmlinuz --initrd build/linux/initrd --memory 256M \
 		--append "quiet $append" "$@"
 }
 
@@ -43,18 +43,29 @@ row "a wrong page is found" 3 'FAIL wrong pages: 1' quire.run=job=verify,size=4M
 row "reboot ends quire" 0 'init reached' quire.run=reboot --mmu shadow
 
 # --- under a limit ---
-QUIRE_CHECK_MEMORY=1 linux quire.run=job=verify,size=96M --mmu shadow --limit 64M --name limited \
-	>"$WORK/limited" 2>&1 </dev/null &
-pid=$!
-while kill -0 $pid 2>/dev/null; do
+# Started in the background, as start() does: NAME APPEND OPTION...
+background()
+{
+	local name=$1 append=$2
+	shift 2
+	start "$name" run --kernel build/linux/vmlinuz --initrd build/linux/initrd --memory 256M \
+		--append "quiet $append" --mmu shadow "$@"
+	pid=${process[$name]}
+}
+
+QUIRE_CHECK_MEMORY=1 background limited quire.run=job=verify,size=96M,stop=1 --limit 64M
+wait_for_line "$WORK/limited.out" 'linux: fill' "$pid"
+"$QUIRE" qmp limited x-quire-memory >"$WORK/last"
+evicted=$(jq '.. | .evicted? // empty' "$WORK/last" | head -n 1)
+tell_stop limited
+while kill -0 "$pid" 2>/dev/null; do
 	"$QUIRE" qmp limited x-quire-memory >"$WORK/now" 2>/dev/null && mv "$WORK/now" "$WORK/last"
 	sleep 0.5
 done
-wait $pid
+gone limited
 status=$?
 peak=$(jq '.peak' "$WORK/last")
-evicted=$(jq '.. | .evicted? // empty' "$WORK/last" | head -n 1)
-if [ $status = 0 ] && grep -q 'linux: pass' "$WORK/limited" && [ "${evicted:-0}" -gt 1000 ] &&
+if [ $status = 0 ] && grep -q 'linux: pass' "$WORK/limited.out" && [ "${evicted:-0}" -gt 1000 ] &&
 	[ "$peak" -le $((66 * 1048576)) ]; then
 	ok "96 MiB of pages under a limit of 64 for all"
 else
@@ -64,29 +75,20 @@ fi
 # --- processes that come and go, and mappings ---
 # (the shell asks where the cursor is, and takes the next key for the answer)
 # shellcheck disable=SC2016 # the guest expands it
-churn='    i=0; while [ $i -lt 12 ]; do ls -l /bin | sort | tail -n 1 >/dev/null;
+churn='    echo begun; i=0; while [ $i -lt 12 ]; do ls -l /bin | sort | tail -n 1 >/dev/null;
 	(cat /proc/self/maps | wc -l) >/dev/null; i=$((i+1)); done
 	dd if=/dev/zero of=/tmp/f bs=1M count=24 2>/dev/null; md5sum /tmp/f; echo churned $i'
-mkfifo "$WORK/keys"
-linux "" --mmu shadow --cpus 2 --name forks <"$WORK/keys" >"$WORK/forks" 2>&1 &
-forks=$!
-exec 9>"$WORK/keys"
-says() { grep -q "$1" "$WORK/forks"; }
+background forks "" --cpus 2
+forks=$pid
+exec 9>"$WORK/forks.in"
+says() { wait_for_line "$WORK/forks.out" "$1" "$forks"; }
 mmu() { "$QUIRE" qmp forks x-quire-mmu "$@" >"$WORK/mmu"; }
-for ((i = 0; i < 200; i++)); do
-	says 'init reached' && break
-	sleep 0.1
-done
-sleep 1
+says '/root #'
 echo "$churn" >&9
-sleep 2
+says '^begun'
 check "the self-check finds nothing while it works" mmu '{"check": true}'
 check "it compared thousands of entries, and all agree" \
 	jq -e '.check.disagreements == 0 and .check.entries > 5000' "$WORK/mmu"
-for ((i = 0; i < 600; i++)); do
-	says '^churned 12' && break
-	sleep 0.1
-done
 check "processes came and went" says '^churned 12'
 check "24 MiB of zeros are that" says "^$(head -c 25165824 /dev/zero | md5sum | cut -d ' ' -f 1) "
 check "once more, afterwards" mmu '{"check": true}'
@@ -98,6 +100,6 @@ check "translate shows the shadow entry" sh -c "'$QUIRE' translate forks 0xfffff
 	grep -q 'the processor walks shadow tables instead'"
 echo "    poweroff -f" >&9
 exec 9>&-
-check "it powers off from inside" wait $forks
+check "it powers off from inside" wait_for_exit "$forks"
 
 finish

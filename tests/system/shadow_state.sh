@@ -17,49 +17,37 @@ if [ ! -r build/linux/vmlinuz ] || [ ! -w /dev/kvm ]; then
 	exit
 fi
 
-# Linux in the background: NAME INPUT WORDS OPTION... Sets $pid.
+# Linux in the background: NAME WORDS OPTION...
 linux()
 {
-	local name=$1 input=$2 words=$3
-	shift 3
-	timeout 120 "$QUIRE" run --mmu shadow --kernel build/linux/vmlinuz --initrd build/linux/initrd \
-		--memory 128M --name "$name" --append "console=hvc0 quiet $words" "$@" \
-		<"$input" >"$WORK/$name.out" 2>"$WORK/$name.err" &
-	pid=$!
+	local name=$1 words=$2
+	shift 2
+	start "$name" run --mmu shadow --kernel build/linux/vmlinuz --initrd build/linux/initrd \
+		--memory 128M --append "console=hvc0 quiet $words" "$@"
 }
 
-# Boot one of them, unless it has been; who waits for something has others boot meanwhile. Sets $pid.
-declare -A booted=()
+# Boot one of them, unless it has been; who waits for something has others boot meanwhile.
 boot() # NAME
 {
-	local job=quire.run=job=access,size=16M,write=40,status=500
-	if [ -z "${booted[$1]:-}" ]; then
-		case $1 in
-		saved) linux "$1" /dev/null $job,cpus=2,time=6 --cpus 2 ;;
-		hop0) linux "$1" /dev/null $job,rate=1,time=18 ;;
-		shell) linux "$1" "$WORK/keys" "" ;;
-		again) linux "$1" /dev/null "" ;;
-		esac
-		booted[$1]=$pid
-	fi
-	pid=${booted[$1]}
+	local job=quire.run=job=access,size=16M,write=40,status=200,stop=1
+	[ -z "${process[$1]:-}" ] || return 0
+	case $1 in
+	saved) linux "$1" $job,cpus=2 --cpus 2 ;;
+	hop0) linux "$1" $job,rate=1 ;;
+	shell) linux "$1" "" ;;
+	again) linux "$1" "" ;;
+	esac
 }
 
-# Wait for at most a minute.
 said() # NAME PATTERN
 {
-	local i
-	for ((i = 0; i < 600; i++)); do
-		grep -q "$2" "$WORK/$1.out" 2>/dev/null && return 0
-		sleep 0.1
-	done
-	return 1
+	wait_for_line "$WORK/$1.out" "$2" "${process[$1]}"
 }
 
-# The guest's process ends with success, and its work has.
-passes() # NAME PID
+# It works, and once it is told to stop, its pages are right and its process ends with success.
+passes() # NAME
 {
-	wait "$2" && grep -q 'linux: pass' "$WORK/$1.out"
+	said "$1" 'linux: status' && tell_stop "$1" && gone "$1" && grep -q 'linux: pass' "$WORK/$1.out"
 }
 
 report() # NAME GUEST RESULT
@@ -75,57 +63,57 @@ report() # NAME GUEST RESULT
 # guest itself as well, from the second link to which it is rolled back.
 saved()
 {
-	local first second clones guest result=0
+	local clones guest keys result=0
 	boot saved
-	first=$pid
-	said saved 'linux: status' || result=1
+	said saved 'linux: status .* reads [1-9]' || result=1
 	"$QUIRE" checkpoint saved "$WORK/image" >>"$WORK/saved.err" 2>&1 || result=1
-	sleep 0.5
 	"$QUIRE" checkpoint saved "$WORK/image" --incremental >>"$WORK/saved.err" 2>&1 || result=1
 	report "Linux: checkpointed twice while it works" saved $result
 
-	"$QUIRE" restore "$WORK/image" --link 1 --name link1 >"$WORK/link1.out" 2>"$WORK/link1.err" \
-		</dev/null &
-	second=$!
-	"$QUIRE" clone "$WORK/image" 2 --name clone --serial "file:$WORK/clone" >"$WORK/clones.out" \
+	start link1 restore "$WORK/image" --link 1
+	"$QUIRE" clone "$WORK/image" 2 --name clone --serial "unix:$WORK/clone" >"$WORK/clones.out" \
 		2>"$WORK/clones.err" </dev/null &
 	clones=$!
-	sleep 1
+	for guest in clone-1 clone-2; do
+		wait_while_it_lives $clones test -S "$WORK/$guest"
+		mkfifo "$WORK/$guest.in"
+		exec {keys}<>"$WORK/$guest.in"
+		socat - "UNIX-CONNECT:$WORK/$guest" <&"$keys"- >"$WORK/$guest.out" 2>"$WORK/$guest.err" &
+		process[$guest]=$!
+		exec {keys}>&-
+	done
 	check "Linux: rolled back while it works" "$QUIRE" reset saved
 	[ -z "$all" ] || for guest in hop0 shell again; do boot $guest; done
-	passes saved "$first"
+	passes saved
 	report "Linux: it goes on, and verifies" saved $?
-	passes link1 $second
+	passes link1
 	report "Linux: the first link restored verifies" link1 $?
-	wait $clones && grep -q 'linux: pass' "$WORK/clone-1" && grep -q 'linux: pass' "$WORK/clone-2"
-	report "Linux: clones of the second verify" clones $?
-	"$QUIRE" restore "$WORK/image" --eager --name link2 >"$WORK/link2.out" 2>"$WORK/link2.err" \
-		</dev/null &
-	passes link2 $!
+	passes clone-1 && passes clone-2 && wait_for_exit $clones
+	report "Linux: clones of the second verify" clone-1 $?
+	start link2 restore "$WORK/image" --eager
+	passes link2
 	report "Linux: the second link restored verifies" link2 $?
 }
 
-# Wait for a guest: NAME URI INPUT. Sets $pid.
+# Wait for a guest: NAME URI.
 receive()
 {
-	timeout 120 "$QUIRE" receive "$2" --name "$1" <"$3" >"$WORK/$1.out" 2>"$WORK/$1.err" &
-	pid=$!
-	wait_until grep -q 'waits at' "$WORK/$1.out" "$WORK/$1.err"
+	start "$1" receive "$2"
+	wait_for_line "$WORK/$1.err" 'waits at' "${process[$1]}"
 }
 
-# FROM ITS-PID TO URI OPTION...; its process here ends with that.
+# FROM TO URI OPTION...; its process here ends with that.
 move()
 {
-	local from=$1 from_pid=$2 to=$3
-	shift 3
-	timeout 60 "$QUIRE" migrate "$from" "$@" >>"$WORK/$to.err" 2>&1 && wait "$from_pid"
+	local from=$1 to=$2
+	shift 2
+	timely "$QUIRE" migrate "$from" "$@" >>"$WORK/$to.err" 2>&1 && gone "$from"
 }
 
 moved()
 {
-	local last hop=0 way options uri
+	local hop=0 way options uri
 	boot hop0
-	last=$pid
 	said hop0 'linux: status'
 	for way in hand-over pre-copy post-copy hybrid; do
 		uri=unix:$WORK/wire-$hop
@@ -135,65 +123,73 @@ moved()
 		post-copy) options="--postcopy" uri=tcp:127.0.0.1:4721 ;;
 		hybrid) options="--hybrid" ;;
 		esac
-		receive hop$((hop + 1)) "$uri" /dev/null
+		receive hop$((hop + 1)) "$uri"
 		# shellcheck disable=SC2086 # one option or two
-		move hop$hop "$last" hop$((hop + 1)) "$uri" $options && said hop$((hop + 1)) 'linux: status'
+		move hop$hop hop$((hop + 1)) "$uri" $options && said hop$((hop + 1)) 'linux: status'
 		report "Linux: moved by $way over ${uri%%:*}" hop$((hop + 1)) $?
-		last=$pid hop=$((hop + 1))
+		hop=$((hop + 1))
 	done
-	passes hop$hop "$last"
+	passes hop$hop
 	report "Linux: all pages are right after $hop moves" hop$hop $?
 }
 
-# The shell says what it was told, and what time it is: between so many seconds, as SKEW has it. The
-# guest's clock can be behind by what it lost while it booted, on a host that is busy.
-SKEW=0
-answers() # NAME FROM TO
+# Type a line at a shell.
+tell() # NAME LINE
 {
+	echo "    $2" 1<>"$WORK/$1.in" # the shell asks where the cursor is, and takes the next key for the answer
+}
+
+# The shell says what it was told, and what time it is: between $asked and $heard it was $time there.
+answers() # NAME
+{
+	asked=$(date +%s)
 	# shellcheck disable=SC2016 # the guest expands it
-	echo 'echo $told at $(date +%s)' >"$WORK/keys"
-	said "$1" 'forty-two at [0-9]' || return 1
+	tell "$1" 'echo $told at $(date +%s)'
+	said "$1" 'forty-two at [0-9]+' || return 1
+	heard=$(date +%s)
 	time=$(sed -n 's/.*forty-two at \([0-9]*\).*/\1/p' "$WORK/$1.out" | tail -n 1)
-	time=$((time + SKEW))
-	echo "said $time, expected $2 to $3" >>"$WORK/$1.err"
-	[ "$time" -ge "$2" ] && [ "$time" -le "$3" ]
+}
+
+# By the host's clock it was between these two, as far as that is known of the guest's: on a host that is busy
+# it can be behind by what it lost while it booted, at least $behind and at most $behind_most.
+was_between() # NAME FROM TO
+{
+	echo "said $time, behind by $behind to $behind_most, expected $2 to $3" >>"$WORK/$1.err"
+	[ $((time + behind_most)) -ge $(($2 - 2)) ] && [ $((time + behind)) -le $(($3 + 2)) ]
 }
 
 shells()
 {
-	local shell clock at now
+	local clock at saved began time asked heard behind behind_most
 	boot shell
-	shell=$pid
-	said shell 'init reached' && sleep 1
-	echo 'told=forty-two' >"$WORK/keys"
-	sleep 0.5
-	"$QUIRE" pause shell && sleep 0.5 && "$QUIRE" resume shell
-	answers shell 0 $((1 << 40))
+	said shell '/root #'
+	tell shell 'told=forty-two; echo noted'
+	said shell '^noted'
+	"$QUIRE" pause shell && "$QUIRE" resume shell && answers shell
 	report "Linux: a shell that was paused answers" shell $?
-	SKEW=$(($(date +%s) - time))
-	"$QUIRE" checkpoint shell "$WORK/shell" >>"$WORK/shell.err" 2>&1
+	behind=$((asked - time)) behind_most=$((heard - time))
 	at=$(date +%s)
-	receive moved "unix:$WORK/wire-shell" "$WORK/keys"
-	move shell "$shell" moved "unix:$WORK/wire-shell"
-	now=$(date +%s)
-	answers moved $((now - 2)) $((now + 4))
+	"$QUIRE" checkpoint shell "$WORK/shell" >>"$WORK/shell.err" 2>&1
+	saved=$(date +%s)
+	receive moved "unix:$WORK/wire-shell"
+	move shell moved "unix:$WORK/wire-shell"
+	answers moved && was_between moved "$asked" "$heard"
 	report "Linux: a shell that has moved answers, its clock right" moved $?
-	"$QUIRE" quit moved && wait "$pid"
-	sleep $((at + 8 > $(date +%s) ? at + 8 - $(date +%s) : 0))
+	"$QUIRE" quit moved && gone moved
+	sleep $((saved + 8 > $(date +%s) ? saved + 8 - $(date +%s) : 0)) # to have two times that differ
 	for clock in continue jump; do
-		"$QUIRE" restore "$WORK/shell" --clock $clock --paused --name $clock <"$WORK/keys" \
-			>"$WORK/$clock.out" 2>"$WORK/$clock.err" &
-		pid=$!
-		wait_until test -S "$QUIRE_RUNTIME_DIR/$clock.qmp"
+		start $clock restore "$WORK/shell" --clock $clock --paused
+		wait_while_it_lives "${process[$clock]}" test -S "$QUIRE_RUNTIME_DIR/$clock.qmp"
+		began=$(date +%s)
 		"$QUIRE" resume $clock
-		now=$(date +%s)
+		answers $clock
 		if [ $clock = continue ]; then
-			answers $clock $((at - 2)) $((at + 4))
+			was_between $clock "$at" $((saved + heard - began))
 		else
-			answers $clock $((now - 2)) $((now + 4))
+			was_between $clock "$asked" "$heard"
 		fi
 		report "Linux: a restored shell answers, its clock $clock" $clock $?
-		"$QUIRE" quit $clock && wait $pid
+		"$QUIRE" quit $clock && gone $clock
 	done
 }
 
@@ -202,14 +198,11 @@ resets()
 {
 	boot again
 	said again 'init reached' && "$QUIRE" qmp again system_reset >/dev/null
-	wait_until eval "[ \$(grep -c 'init reached' '$WORK/again.out') = 2 ]"
-	[ "$(grep -c 'init reached' "$WORK/again.out")" = 2 ]
+	wait_while_it_lives "${process[again]}" eval "[ \$(grep -c 'init reached' '$WORK/again.out') = 2 ]"
 	report "Linux: system_reset boots it again" again $?
-	"$QUIRE" quit again && wait "${booted[again]}"
+	"$QUIRE" quit again && gone again
 }
 
-mkfifo "$WORK/keys"
-exec 7<>"$WORK/keys"
 all=
 [ $# -gt 0 ] || { all=1 && set -- saved moved shells resets; }
 for part; do
