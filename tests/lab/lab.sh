@@ -5,12 +5,20 @@
 # say truly how it ended?
 #
 #	tests/lab/lab.sh [HOST]...		(all four if none is named)
+#	tests/lab/lab.sh --guests HOST PART...
 #
 # Each host is booted three times: for a command that ends, one that does not, and one that is
-# interrupted. On an intel host that is over a minute, so the first run checks much at once.
+# interrupted. On an intel host that is over a minute, so the first run checks much at once. With
+# --guests that first one also runs parts of tests/lab/inside.sh, whose result lines come through, and
+# the other two are ended while they boot.
 set -euo pipefail
 
 root=$(realpath "${BASH_SOURCE[0]%/*}/../..")
+cd "$root"
+. tests/lab/files.sh
+if [[ ${1:-} == --guests && ${QUIRE_ROW:-} == "$2 "*": "* ]]; then # one of theirs, again
+	exec tests/lab/guests.sh "$2"
+fi
 lab=$root/tools/quire-lab
 work=$(mktemp -d "${TMPDIR:-/tmp}/quire lab.XXXXXX") # a blank in the path, for good measure
 trap 'rm -rf "$work"' EXIT
@@ -39,11 +47,12 @@ equal()
 	}
 }
 
-# run_lab ARGUMENT...: leaves the exit status in `status`, the output in out, errors in err.
+# run_lab ARGUMENT...: leaves the exit status in `status`, the output in out, errors in err. The rows of
+# guests are shown as they come; the probe's own words begin with that of its shell.
 run_lab()
 {
 	status=0
-	"$lab" "$@" >out 2>err || status=$?
+	"$lab" --timeout 3000 "$@" 2>err | tee out | sed -u '/^bash /,$d' || status=${PIPESTATUS[0]}
 }
 
 # The line of `out` that starts with a word, without the word.
@@ -72,6 +81,7 @@ write_probe()
 {
 	cat >probe <<-'END'
 		#!/usr/bin/env bash
+		! [ -e /rows ] || sh /rows
 		echo "bash $BASH_VERSION"
 		echo "directory $PWD"
 		echo "arguments $# <$1> <$2> <$3>"
@@ -111,7 +121,7 @@ ending_checks()
 	echo else >there
 	head -c 3000000 /dev/urandom >data
 	write_probe
-	run_lab --host "$host" --file tree --file there:/elsewhere -- \
+	run_lab --host "$host" --file tree --file there:/elsewhere "${guests[@]}" -- \
 		./probe "two words" "it's" "$odd" --disk=data,ro
 	check "$host: the exit status comes back" equal "$status" 7
 	check "$host: nothing is printed but the output" equal "$(cat err)" ""
@@ -130,15 +140,19 @@ ending_checks()
 		"$(tail -n 3001 out | md5sum)" "$({ seq 1 3000 && echo "errors too"; } | md5sum)"
 }
 
-# Starts a command that talks for ever, and waits for its first line. Leaves `job`, which is also
-# the number of its session and process group. A shell's background jobs ignore interrupts; not this
-# one.
+# Starts quire-lab in the background, ARGUMENT..., and leaves `job`, which is also the number of its
+# session and process group. A shell's background jobs ignore interrupts; not this one.
+start_lab()
+{
+	env --default-signal=INT setsid "$lab" "$@" >out 2>err &
+	job=$!
+}
+
+# Starts a command that talks for ever, and waits for its first line.
 start_endless()
 {
 	: >out
-	env --default-signal=INT setsid "$lab" --host "$1" --timeout "$2" -- \
-		yes still here >out 2>err &
-	job=$!
+	start_lab --host "$1" --timeout "$2" -- yes still here
 	until [[ -s out ]]; do
 		kill -0 "$job" 2>/dev/null || return 0
 		sleep 0.2
@@ -171,11 +185,41 @@ endless_checks()
 	check "$host: an interrupt leaves nothing" nothing_left "$job"
 }
 
-(($#)) || set -- amd-npt amd-shadow intel-ept intel-shadow
+# Ended while it boots: by its time limit, and by an interrupt.
+early_checks()
+{
+	local host=$1
+	start_lab --host "$host" --timeout 2 -- true
+	status=0
+	wait "$job" || status=$?
+	check "$host: the time limit ends it with status 124" equal "$status $(wc -l <err)" "124 1"
+	check "$host: and nothing is left" nothing_left "$job"
+
+	start_lab --host "$host" -- true
+	until compgen -G "$root/build/lab/run.$job.*/console" >/dev/null; do
+		kill -0 "$job" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -INT -- "-$job"
+	status=0
+	wait "$job" || status=$?
+	check "$host: an interrupt ends it" equal "$status" 130
+	check "$host: an interrupt leaves nothing" nothing_left "$job"
+}
+
+guests=()
 usage_checks
-for each in "$@"; do
-	ending_checks "$each"
-	endless_checks "$each"
-done
+if [[ ${1:-} == --guests ]]; then
+	guests=(--file rows:/rows "${carried[@]}")
+	printf 'cd %q && exec sh tests/lab/inside.sh %s\n' "$root" "${*:2}" >rows
+	ending_checks "$2"
+	early_checks "$2"
+else
+	(($#)) || set -- amd-npt amd-shadow intel-ept intel-shadow
+	for each in "$@"; do
+		ending_checks "$each"
+		endless_checks "$each"
+	done
+fi
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -83,7 +83,7 @@ check() # NAME COMMAND...
 	if "$@" >"$OUT" 2>"$ERR"; then
 		ok "$name"
 	else
-		not_ok "$name" "failed: $* ($(tail -n 3 "$ERR" | tr '\n' ' '))"
+		not_ok "$name" "failed: $* ($(tail -q -n 3 "$OUT" "$ERR" | tr '\n' ' '))"
 	fi
 }
 
