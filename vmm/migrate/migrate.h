@@ -6,7 +6,7 @@
  *
  * It owns: what the two sides say to each other (format.h, talk.h), the threads that send and
  * receive, and whose the guest is meanwhile. Connections and batches of pages are those of mm/wire,
- * pages that come late those of mm/engine (remote.h), the machine's state as bytes that of
+ * pages that come late those of mm/engine/remote.h, the machine's state as bytes that of
  * vmm/state. It may use these, vmm/vm and what is below them; it knows nothing of checkpoints
  * (vmm/checkpoint), of the machine that it serves, or of who gave the order.
  *

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Contract in plan.h. */
+/* The arithmetic of a plan; pure: no state, no thread, no lock. Contract in plan.h. */
 #include "vmm/migrate/plan.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 /* Between rounds: the harvest, and waking whoever sends. */
 #define ROUND_NS ((u64)1000000)
 
-/* As outgoing_rounds.c has it: a round stalls leaving more than this share of the one before. */
+/* As outgoing_precopy.c has it: a round stalls leaving more than this share of the one before. */
 #define STALLED	  0.8
 #define STALLS	  2
 #define MAX_ROUND 1000
@@ -124,7 +124,7 @@ static void hybrid(const struct plan_input *in, struct plan_prediction *p)
 	finish(in, p);
 }
 
-/* The steps of outgoing_rounds.c. */
+/* The steps of outgoing_precopy.c. */
 static unsigned int slower(unsigned int percent)
 {
 	return percent ? MIN(percent + (100 - percent) / 3 + 1, 99u) : 20;
