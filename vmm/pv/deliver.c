@@ -21,8 +21,11 @@
 
 #define CS_RPL 3u
 
-void pv_switch_to(struct pv_cpu *cpu, bool user)
+/* From the kernel to a process, or back. */
+static void switch_to(struct pv_cpu *cpu, enum shadow_view view)
 {
+	bool user = view == SHADOW_USER;
+
 	if (cpu->user == user)
 		return;
 	cpu->user = user;
@@ -34,7 +37,7 @@ static void bounce(struct pv_cpu *cpu, u64 handler, bool mask, const u64 *error)
 {
 	struct kvm_regs *r = &cpu->regs;
 	u64 frame[8], sp = align_down(cpu->user ? cpu->kernel_sp : r->rsp, 16);
-	bool masked = pv_get_mask(cpu);
+	bool masked = pv_get_mask(cpu) == PV_EVENTS_MASKED;
 	u32 n = 0;
 
 	frame[n++] = r->rcx;
@@ -47,7 +50,7 @@ static void bounce(struct pv_cpu *cpu, u64 handler, bool mask, const u64 *error)
 	frame[n++] = r->rsp;
 	frame[n++] = cpu->ss;
 	sp -= n * sizeof(u64);
-	pv_switch_to(cpu, false);
+	switch_to(cpu, SHADOW_KERNEL);
 	if (pv_write(cpu, sp, frame, n * sizeof(u64))) {
 		pv_guest_dies(cpu, "its kernel's stack at %#llx cannot be written",
 			      (unsigned long long)sp);
@@ -59,7 +62,7 @@ static void bounce(struct pv_cpu *cpu, u64 handler, bool mask, const u64 *error)
 	cpu->cs = PV_KERNEL_CS;
 	cpu->ss = PV_KERNEL_SS;
 	if (mask)
-		pv_set_mask(cpu, true);
+		pv_set_mask(cpu, PV_EVENTS_MASKED);
 }
 
 void pv_deliver(struct pv_cpu *cpu, int vector, u64 error)
@@ -124,12 +127,12 @@ int pv_iret(struct pv_cpu *cpu)
 	}
 	cpu->cs = (u16)f.cs | CS_RPL;
 	cpu->ss = (u16)f.ss | CS_RPL;
-	pv_switch_to(cpu, (f.cs & CS_RPL) == CS_RPL);
+	switch_to(cpu, (f.cs & CS_RPL) == CS_RPL ? SHADOW_USER : SHADOW_KERNEL);
 	if (!cpu->user) {
 		cpu->cs = PV_KERNEL_CS;
 		cpu->ss = PV_KERNEL_SS;
 	}
-	pv_set_mask(cpu, !(f.rflags & RFLAGS_IF));
+	pv_set_mask(cpu, f.rflags & RFLAGS_IF ? PV_EVENTS_OPEN : PV_EVENTS_MASKED);
 	return 0;
 }
 

@@ -29,9 +29,6 @@ void pv_deliver_events(struct pv_cpu *cpu);
 /* The iret hypercall: the return from a handler. Not 0: it has died of that. */
 int pv_iret(struct pv_cpu *cpu);
 
-/* From the kernel to a process, or back. */
-void pv_switch_to(struct pv_cpu *cpu, bool user);
-
 /*
  * Before each way out: the guest may be going to where no processor can. And after the handler of
  * events may have been entered: it, too, may be no address.

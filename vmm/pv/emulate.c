@@ -107,27 +107,32 @@ static void write_msr(struct pv_cpu *cpu, u32 index, u64 value)
 	}
 }
 
-static void emulate_msr(struct pv_cpu *cpu, bool write)
+static void emulate_wrmsr(struct pv_cpu *cpu)
+{
+	const struct kvm_regs *r = &cpu->regs;
+
+	write_msr(cpu, (u32)r->rcx, r->rdx << 32 | (u32)r->rax);
+}
+
+static void emulate_rdmsr(struct pv_cpu *cpu)
 {
 	struct kvm_regs *r = &cpu->regs;
-	u64 value;
+	u64 value = read_msr(cpu, (u32)r->rcx);
 
-	if (write) {
-		write_msr(cpu, (u32)r->rcx, r->rdx << 32 | (u32)r->rax);
-		return;
-	}
-	value = read_msr(cpu, (u32)r->rcx);
 	set32(&r->rax, value);
 	set32(&r->rdx, value >> 32);
 }
 
-static bool emulate_cr(struct pv_cpu *cpu, struct insn *in, bool write)
+/* A move from a control register to a general one, and one to it. */
+enum cr_move { CR_FROM, CR_TO };
+
+static bool emulate_cr(struct pv_cpu *cpu, struct insn *in, enum cr_move move)
 {
 	u8 modrm = next(in);
 	u32 cr = (modrm >> 3 & 7) | (in->rex & 4) << 1;
 	u64 *value = reg(&cpu->regs, (modrm & 7) | (in->rex & 1) << 3);
 
-	if (!write) {
+	if (move == CR_FROM) {
 		*value = cr == 0   ? cpu->cr0
 			 : cr == 2 ? cpu->cr2
 			 : cr == 3 ? cpu->roots[SHADOW_KERNEL] << PAGE_SHIFT
@@ -138,7 +143,7 @@ static bool emulate_cr(struct pv_cpu *cpu, struct insn *in, bool write)
 	if (cr == 4)
 		cpu->cr4 = *value & PV_CR4_ALLOWED;
 	if (cr == 0) {
-		cpu->cr0 = (cpu->cr0 & ~(u64)8) | (*value & 8);
+		cpu->cr0 = (cpu->cr0 & ~CR0_TS) | (*value & CR0_TS);
 		cpu->load_cr0 = true;
 	}
 	return cr == 0 || cr == 4;
@@ -206,21 +211,21 @@ static bool two_bytes(struct pv_cpu *cpu, struct insn *in)
 	case 0x01:
 		return next(in) == 0xd1 && emulate_xsetbv(cpu);
 	case 0x06: /* clts */
-		cpu->cr0 &= ~(u64)8;
+		cpu->cr0 &= ~CR0_TS;
 		cpu->load_cr0 = true;
 		return true;
 	case 0x08: /* invd */
 	case 0x09: /* wbinvd */
 		return true;
 	case 0x20:
-		return emulate_cr(cpu, in, false);
+		return emulate_cr(cpu, in, CR_FROM);
 	case 0x22:
-		return emulate_cr(cpu, in, true);
+		return emulate_cr(cpu, in, CR_TO);
 	case 0x30:
-		emulate_msr(cpu, true);
+		emulate_wrmsr(cpu);
 		return true;
 	case 0x32:
-		emulate_msr(cpu, false);
+		emulate_rdmsr(cpu);
 		return true;
 	default:
 		return false;

@@ -185,6 +185,7 @@ static void leave(struct pv_cpu *cpu)
 	};
 	u64 rsp;
 
+	ASSERT(cpu->outside);
 	run->s.regs.regs = *r;
 	run->s.regs.regs.rip = assemble(cpu, &x)
 				       ? monitor_finish(&x, &frame, r->rax, r->rcx, r->rdx, &rsp)

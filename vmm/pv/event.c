@@ -239,7 +239,7 @@ long pv_sched_op(struct pv_cpu *cpu, const u64 args[5])
 		sched_yield();
 		return 0;
 	case SCHEDOP_block:
-		pv_set_mask(cpu, false);
+		pv_set_mask(cpu, PV_EVENTS_OPEN);
 		cpu->blocked = true;
 		cpu->poll_port = 0;
 		return 0;

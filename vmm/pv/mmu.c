@@ -24,16 +24,21 @@
 #define BATCH 32
 
 /* Other processors must not go on with what a flush was to remove. */
-static void flush(struct pv_cpu *cpu, bool all)
+enum flush_of { FLUSH_OWN, FLUSH_ALL };
+
+static void flush(struct pv_cpu *cpu, enum flush_of of)
 {
 	struct pv *pv = cpu->vcpu->vm->pv;
 
 	shadow_sync(pv->shadow);
-	if (all)
+	if (of == FLUSH_ALL)
 		pv_flush_others(cpu);
 }
 
-static long write_entry(struct pv *pv, u64 at, u64 value, bool preserve)
+/* Which accessed and dirty bits an entry has afterwards: the ones that it comes with, or both. */
+enum ad_bits { AD_REPLACE, AD_PRESERVE };
+
+static long write_entry(struct pv *pv, u64 at, u64 value, enum ad_bits ad)
 {
 	u64 frame = at >> PAGE_SHIFT, old, new;
 	int ret;
@@ -42,7 +47,7 @@ static long write_entry(struct pv *pv, u64 at, u64 value, bool preserve)
 	if (!pv_is_frame(pv, frame) || pv_read_phys(pv, at, &old, sizeof(old)))
 		return -EINVAL;
 	do {
-		new = preserve ? value | (old & AD) : value;
+		new = ad == AD_PRESERVE ? value | (old & AD) : value;
 		ret = pv_cmpxchg_phys(pv, at, &old, new);
 	} while (ret > 0);
 	pv->stats.entries_written += !ret;
@@ -57,9 +62,9 @@ static long update(struct pv *pv, const struct mmu_update *u)
 	switch (u->ptr & 3) {
 	case MMU_NORMAL_PT_UPDATE:
 	case MMU_PT_UPDATE_NO_TRANSLATE:
-		return write_entry(pv, u->ptr, u->val, false);
+		return write_entry(pv, u->ptr, u->val, AD_REPLACE);
 	case MMU_PT_UPDATE_PRESERVE_AD:
-		return write_entry(pv, u->ptr, u->val, true);
+		return write_entry(pv, u->ptr, u->val, AD_PRESERVE);
 	default: /* the table of frames, which is what it always is */
 		return pv_is_frame(pv, u->ptr >> PAGE_SHIFT) ? 0 : -EINVAL;
 	}
@@ -95,7 +100,7 @@ long pv_update_va_mapping(struct pv_cpu *cpu, const u64 args[5])
 
 	if (pv_find_pte(cpu, args[0], &at))
 		return -EINVAL;
-	ret = write_entry(cpu->vcpu->vm->pv, at, args[1], false);
+	ret = write_entry(cpu->vcpu->vm->pv, at, args[1], AD_REPLACE);
 	if (!ret && args[2] & UVMF_FLUSHTYPE_MASK)
 		flush(cpu, args[2] & ~UVMF_FLUSHTYPE_MASK);
 	return ret;
@@ -139,14 +144,19 @@ static long copy_page(struct pv *pv, u64 to, u64 from)
 }
 
 /* Not checked as Xen does, but noted: a kernel may write entries of a pinned table directly. */
-static long pin(struct pv *pv, u64 frame, bool pinned)
+static long pin(struct pv *pv, u64 frame)
 {
 	if (!pv_is_frame(pv, frame))
 		return -EINVAL;
-	if (pinned)
-		shadow_note_table(pv->shadow, frame);
-	else
-		shadow_forget_table(pv->shadow, frame);
+	shadow_note_table(pv->shadow, frame);
+	return 0;
+}
+
+static long unpin(struct pv *pv, u64 frame)
+{
+	if (!pv_is_frame(pv, frame))
+		return -EINVAL;
+	shadow_forget_table(pv->shadow, frame);
 	return 0;
 }
 
@@ -160,22 +170,22 @@ static long extended(struct pv_cpu *cpu, const struct mmuext_op *op)
 	case MMUEXT_PIN_L2_TABLE:
 	case MMUEXT_PIN_L3_TABLE:
 	case MMUEXT_PIN_L4_TABLE:
-		return pin(pv, frame, true);
+		return pin(pv, frame);
 	case MMUEXT_UNPIN_TABLE:
-		return pin(pv, frame, false);
+		return unpin(pv, frame);
 	case MMUEXT_NEW_BASEPTR:
 		return new_root(cpu, SHADOW_KERNEL, frame);
 	case MMUEXT_NEW_USER_BASEPTR:
 		return new_root(cpu, SHADOW_USER, frame);
 	case MMUEXT_TLB_FLUSH_LOCAL:
 	case MMUEXT_INVLPG_LOCAL:
-		flush(cpu, false);
+		flush(cpu, FLUSH_OWN);
 		return 0;
 	case MMUEXT_TLB_FLUSH_MULTI:
 	case MMUEXT_INVLPG_MULTI:
 	case MMUEXT_TLB_FLUSH_ALL:
 	case MMUEXT_INVLPG_ALL:
-		flush(cpu, true);
+		flush(cpu, FLUSH_ALL);
 		return 0;
 	case MMUEXT_FLUSH_CACHE:
 	case MMUEXT_FLUSH_CACHE_GLOBAL:

@@ -38,17 +38,17 @@ static bool test_bit(struct pv *pv, u64 word, u32 port)
 	return value >> port % 64 & 1;
 }
 
-bool pv_get_mask(struct pv_cpu *cpu)
+enum pv_event_mask pv_get_mask(struct pv_cpu *cpu)
 {
 	u8 mask = 1;
 
 	pv_read_phys(cpu->vcpu->vm->pv, INFO(cpu, evtchn_upcall_mask), &mask, sizeof(mask));
-	return mask;
+	return mask ? PV_EVENTS_MASKED : PV_EVENTS_OPEN;
 }
 
-void pv_set_mask(struct pv_cpu *cpu, bool mask)
+void pv_set_mask(struct pv_cpu *cpu, enum pv_event_mask mask)
 {
-	u8 value = mask;
+	u8 value = mask == PV_EVENTS_MASKED;
 
 	if (pv_get_mask(cpu) != mask)
 		pv_write_phys(cpu->vcpu->vm->pv, INFO(cpu, evtchn_upcall_mask), &value,
@@ -66,7 +66,7 @@ static bool upcall_pending(struct pv_cpu *cpu)
 
 bool pv_event_pending(struct pv_cpu *cpu)
 {
-	return upcall_pending(cpu) && !pv_get_mask(cpu);
+	return upcall_pending(cpu) && pv_get_mask(cpu) == PV_EVENTS_OPEN;
 }
 
 /* Tell a processor that @port is pending and not masked. */

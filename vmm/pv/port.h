@@ -25,7 +25,8 @@ int pv_unmask_port(struct pv *pv, u32 port);
 bool pv_event_pending(struct pv_cpu *cpu);
 
 /* The byte by which a processor's kernel keeps all events away, as cli does interrupts. */
-bool pv_get_mask(struct pv_cpu *cpu);
-void pv_set_mask(struct pv_cpu *cpu, bool mask);
+enum pv_event_mask { PV_EVENTS_OPEN, PV_EVENTS_MASKED };
+enum pv_event_mask pv_get_mask(struct pv_cpu *cpu);
+void pv_set_mask(struct pv_cpu *cpu, enum pv_event_mask mask);
 
 #endif

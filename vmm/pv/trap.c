@@ -93,7 +93,7 @@ void pv_trap(struct pv_cpu *cpu, int vector, u64 error)
 			pv_deliver(cpu, vector, error);
 		return;
 	case VECTOR_NM:
-		cpu->cr0 &= ~(u64)8; /* TS: the guest saw it */
+		cpu->cr0 &= ~CR0_TS; /* the guest saw it */
 		cpu->load_cr0 = true;
 		pv_deliver(cpu, vector, 0);
 		return;
