@@ -194,7 +194,9 @@ static bool park(struct vcpu *vcpu)
 	int want;
 
 	finish_access(vcpu);
+	ASSERT(!vcpu->unfinished && !atomic_load(&vcpu->in_guest));
 	pthread_mutex_lock(&vm->lock);
+	ASSERT(vm->parked < vm->nr_vcpus);
 	vm->parked++;
 	pthread_cond_broadcast(&vm->changed);
 	while ((want = atomic_load(&vm->want)) == VM_PAUSE || (want == VM_RUN && held_back(vcpu)))
@@ -278,6 +280,7 @@ int vcpu_start(struct vcpu *vcpu, struct err *err)
 	sigset_t block, old;
 	int ret;
 
+	ASSERT(!vcpu->has_thread);
 	sigfillset(&block);
 	sigdelset(&block, VCPU_KICK_SIGNAL);
 	pthread_attr_init(&attr);

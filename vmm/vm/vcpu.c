@@ -175,6 +175,7 @@ void vcpu_kick_at(struct vcpu *vcpu, enum vcpu_timer timer, u64 at_ns)
 		.it_value = {(time_t)(at_ns / 1000000000), (long)(at_ns % 1000000000)},
 	};
 
+	ASSERT(!own_run || own_run == vcpu->run); /* not another vCPU's thread */
 	kick._sigev_un._tid = (int)gettid();
 	if (!vcpu->has_timer[timer])
 		vcpu->has_timer[timer] = !timer_create(CLOCK_MONOTONIC, &kick,

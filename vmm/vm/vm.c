@@ -48,6 +48,7 @@ void vm_pause(struct vm *vm)
 {
 	hurry(vm, MEM_HURRY_BEGIN);
 	pthread_mutex_lock(&vm->lock);
+	ASSERT(atomic_load(&vm->want) != VM_QUIT);
 	atomic_store(&vm->want, VM_PAUSE);
 	for (unsigned int i = 0; i < vm->nr_vcpus; i++)
 		vcpu_kick(vm->vcpus[i]);
@@ -73,6 +74,7 @@ void vm_freeze(struct vm *vm)
 void vm_thaw(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
+	ASSERT(atomic_load(&vm->holds) > 0);
 	atomic_fetch_sub(&vm->holds, 1);
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
