@@ -8,6 +8,12 @@
  *
  * One lock covers all devices. devices_in(), devices_out() and the functions below take it; the
  * device_host functions are called with it held and must not call back.
+ *
+ * The face of vmm/devices/, which owns what the guest finds at which address. It uses mm/base,
+ * mm/space and vmm/shutdown.h, and knows neither VM nor KVM. Begin here, with memmap.h (the memory)
+ * and ports.h (the ports); then device.h (what one device is), and each device has a file that
+ * opens with its registers: serial.c, rtc.c, reset.c, pm.c, exit.c; vmgenid.h has none, but a
+ * place.
  */
 #ifndef QUIRE_VMM_DEVICES_DEVICES_H
 #define QUIRE_VMM_DEVICES_DEVICES_H

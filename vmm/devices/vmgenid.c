@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <sys/random.h>
 
-#include "mm/engine/access.h"
-
 int vmgenid_new(u8 id[VMGENID_SIZE])
 {
 	/* So few bytes come all at once. */

@@ -6,6 +6,9 @@
  *
  * The vCPUs stand still for it. Nothing of the guest changes: no accessed bit is set, and no page
  * is brought in, neither the tables nor what they lead to.
+ *
+ * The face of vmm/inspect/, which owns nothing: it looks. It uses mm/, vmm/pv, vmm/vm and what is
+ * below. Begin here; nested.h is the second step, from guest-physical to the host.
  */
 #ifndef QUIRE_VMM_INSPECT_TRANSLATE_H
 #define QUIRE_VMM_INSPECT_TRANSLATE_H

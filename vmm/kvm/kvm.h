@@ -3,6 +3,11 @@
  * The kernel's KVM API, one step up: opening it with errors that a person understands, and ioctls
  * whose argument size is checked at compile time (a struct of the wrong kind cannot be passed).
  *
+ * The face of vmm/kvm/, which owns what is asked of the host's KVM by everybody alike, and keeps
+ * nothing of any VM. It uses mm/base, and numbers of mm/x86. Begin here; then host.h (what kind of
+ * KVM it is, and what translates addresses there), cpuid.h (what a guest's processors say they
+ * are), segment.h (segments as KVM has them), stats.h (KVM's own counters). No lock, any thread.
+ *
  * Source: Documentation/virt/kvm/api.rst of Linux; <linux/kvm.h>.
  */
 #ifndef QUIRE_VMM_KVM_KVM_H

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Hypercalls by which a guest asks what it runs on, and about memory as a whole. */
+/*
+ * Hypercalls by which a guest asks what it runs on, and about memory as a whole. They answer from
+ * what is fixed at the guest's start; which ports its processes may use is all that they keep.
+ *
+ * Threads: the vCPU's own, with pv.lock held.
+ */
 #include "vmm/pv/info.h"
 
 #include <errno.h>

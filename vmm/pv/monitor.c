@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The monitor's memory and its ways out. Contract in monitor.h. */
+/*
+ * The monitor's memory and its ways out. Contract in monitor.h.
+ *
+ * Threads: made on the owner's thread before any vCPU runs; from then on its text and tables do not
+ * change, and each processor's stack and way out are its own vCPU thread's to write, while it is
+ * outside the guest.
+ */
 #include "vmm/pv/monitor.h"
 
 #include <errno.h>

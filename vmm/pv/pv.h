@@ -10,6 +10,17 @@
  *
  * Locking: pv.lock is held while a trap is handled. It comes before all other locks of the VM.
  *
+ * The face of vmm/pv/, which owns everything that stands between such a kernel and KVM. It uses
+ * mm/, vmm/vm and what is below that. Begin with monitor.h (drawn there), then enter.c (in and out
+ * of the guest) and trap.c (what becomes of a trap). From below to above:
+ *
+ *   impl.h       the structures          port, deliver  events' bits; handlers entered and left
+ *   memory       guest memory            console, time  told to the guest as Xen does
+ *   vcpu         one processor           mmu, cpu, event, info  the hypercalls, by subject
+ *   monitor      the code at CPL 0       hypercall      their table
+ *   cpuid        what processors say     emulate, trap  instructions; what becomes of a trap
+ *   state        as bytes, and checked   stats, enter   numbers and the check; the way in and out
+ *
  * Sources: public headers of Xen (xen.h, arch-x86/xen-x86_64.h, vcpu.h, event_channel.h, ...).
  */
 #ifndef QUIRE_VMM_PV_PV_H

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The numbers of a Xen PV guest, and the check of its shadow tables. Contract in pv.h. */
+/*
+ * The numbers of a Xen PV guest, and the check of its shadow tables against its own. Contract in
+ * pv.h and stats.h.
+ *
+ * Threads: the owner's asks (pv_get_stats(), pv_check()) and takes pv.lock for it; the check that
+ * is due while the guest runs is the vCPU's that comes by, with the lock held.
+ *
+ * What always holds: counters only grow, under pv.lock; a check sees no processor in the guest with
+ * rights that its tables do not give any more.
+ */
 #include "vmm/pv/stats.h"
 
 #include "mm/base/clock.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A VM is made, started and taken apart. All three are for the owner's thread.
+ * A VM is made, started and taken apart: by one recipe, from a kernel, an image, a base that clones
+ * share, or what another host sends. All three are for the owner's thread. See README.md.
  */
 #ifndef QUIRE_VMM_RUN_VM_CREATE_H
 #define QUIRE_VMM_RUN_VM_CREATE_H

@@ -17,6 +17,12 @@
  *
  * Saving and loading are for one thread, while the vCPUs are parked (vm_pause(), vm_freeze()) or
  * not yet started.
+ *
+ * The face of vmm/state/, which owns the bytes and nothing that lives. It uses mm/, vmm/pv, vmm/vm
+ * and what is below; of checkpoints and migration, which carry the bytes, it knows nothing. Begin
+ * here and with format.h (header, sections, tags); then state.c (the order in which parts are saved
+ * and loaded), vcpu.c, vm.c and tsc.c (a guest on KVM's tables), pv.c (one on ours), host.c
+ * (whether this host can run it).
  */
 #ifndef QUIRE_VMM_STATE_STATE_H
 #define QUIRE_VMM_STATE_STATE_H

@@ -12,6 +12,12 @@
  * Locks, in the order in which they may be taken: the devices' lock (vmm/devices/devices.h), the
  * memory engine's, then vm.lock. No ioctl on a vCPU is made under any, and the engine is not called
  * under vm.lock.
+ *
+ * The face of vmm/vm/, which owns one VM and its vCPUs as objects: what is in them, and how they
+ * are stopped, kicked and ended. It uses mm/, vmm/boot, vmm/devices and vmm/kvm; how a VM is made
+ * and what its vCPUs do stands above it, in vmm/run. Begin here; then vcpu.h (a vCPU, and how it is
+ * brought out of the guest), memory.h (reading and writing guest memory), dirty.h (what the guest
+ * has written).
  */
 #ifndef QUIRE_VMM_VM_VM_H
 #define QUIRE_VMM_VM_VM_H
