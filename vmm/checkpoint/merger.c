@@ -41,7 +41,7 @@ int merger_start(struct merger *m, struct err *err)
 	if (ret)
 		return ret;
 	atomic_store(&m->done, false);
-	ret = thread_start(&m->thread, "checkpoint", merger_thread, m);
+	ret = thread_start(&m->thread, "merge", merger_thread, m);
 	m->started = !ret;
 	return ret ? err_set(err, ret, "checkpoint: cannot start a thread: %s", strerror(-ret)) : 0;
 }
