@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A VM that runs the microguest; see vm_fixture.h. */
+#include "tests/lib/quiet.h"
 #include "tests/lib/vm_fixture.h"
 
 #include <fcntl.h>
@@ -11,8 +12,6 @@
 #include "mm/base/clock.h"
 #include "vmm/migrate/incoming.h"
 #include "vmm/vm/vcpu.h"
-
-#define PATIENCE_S 60
 
 static void serial_out(void *opaque, u8 byte)
 {
@@ -154,7 +153,7 @@ u64 runner_all_writes(struct runner *r)
 
 void runner_expect_counts(struct runner *r, u64 pages)
 {
-	u64 until = now_ns() + (u64)PATIENCE_S * 1000000000;
+	u64 until = now_ns() + HUNG_NS;
 
 	for (unsigned int i = 0; i < r->vm->nr_vcpus; i++) {
 		u64 before = runner_writes(r, i);

@@ -14,6 +14,7 @@
 #include "mm/codec/codec.h"
 #include "mm/engine/copy.h"
 #include "mm/engine/stats.h"
+#include "tests/lib/quiet.h"
 #include "tests/mm/engine/mem_fixture.h"
 
 #define WORDS (PAGE_SIZE / sizeof(u64))
@@ -428,7 +429,7 @@ static void hold_once(struct guest *g, struct codec_sum *first, struct codec_sum
 	assert_true(after.resident_bytes + after.store_bytes > limit);
 	assert_int_equal(mem_audit(g->mem), 0);
 	mem_resume(g->mem);
-	for (int i = 0; i < 400 && after.resident_bytes + after.store_bytes > limit; i++) {
+	for (int i = 0; i < HUNG_MS / 10 && after.resident_bytes + after.store_bytes > limit; i++) {
 		usleep(10000);
 		after = stats_of(g);
 	}

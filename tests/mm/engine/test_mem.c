@@ -20,6 +20,7 @@
 #include "mm/engine/access.h"
 #include "mm/engine/stats.h"
 #include "mm/policy/policy.h"
+#include "tests/lib/quiet.h"
 #include "tests/mm/engine/mem_fixture.h"
 
 /* ---- One thread ---- */
@@ -89,7 +90,7 @@ static struct mem_stats quiet(struct guest *g)
 {
 	struct mem_stats s = stats_of(g);
 
-	for (int i = 0; i < 1000 && s.pages[PAGE_FILLING]; i++) {
+	for (int i = 0; i < HUNG_MS && s.pages[PAGE_FILLING]; i++) {
 		usleep(1000);
 		s = stats_of(g);
 	}
@@ -163,7 +164,7 @@ static void test_armed_late(void **state)
 	assert_false(stats_of(&g).in_charge);
 	assert_int_equal(stats_of(&g).resident_bytes, SIZE);
 	assert_int_equal(mem_set_limit(g.mem, LIMIT, 0, NULL), 0);
-	for (int i = 0; i < 500 && stats_of(&g).resident_bytes > LIMIT; i++)
+	for (int i = 0; i < HUNG_MS / 20 && stats_of(&g).resident_bytes > LIMIT; i++)
 		usleep(20000);
 	assert_true(stats_of(&g).resident_bytes <= LIMIT);
 	check_all(&g);
@@ -309,7 +310,7 @@ static void survive(const char *fault, enum inject_point point, bool no_swap)
 	assert_int_equal(mem_set_limit(g.mem, SIZE + LIMIT, 0, NULL), 0);
 	assert_true(mem_reclaim(g.mem, PAGE_SIZE, NULL) >= 0);
 	workers_start(w, &g, &stop, false);
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 50 || (!inject_count(point) && i < HUNG_MS / 10); i++) {
 		usleep(10000);
 		assert_true(mem_reclaim(g.mem, 4 * MiB, NULL) >= 0);
 	}

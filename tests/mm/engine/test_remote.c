@@ -22,6 +22,7 @@
 #include "mm/engine/put.h"
 #include "mm/space/pager.h"
 #include "mm/engine/remote.h"
+#include "tests/lib/quiet.h"
 #include "tests/mm/engine/mem_fixture.h"
 
 /* ---- The source ---- */
@@ -296,7 +297,7 @@ static struct remote_stats remote_stats_of(void)
 
 static void wait_until_all_came(void)
 {
-	for (int i = 0; i < 6000 && remote_nr_missing(src.remote); i++)
+	for (int i = 0; i < HUNG_MS / 10 && remote_nr_missing(src.remote); i++)
 		usleep(10000);
 	assert_int_equal(remote_nr_missing(src.remote), 0);
 }
@@ -613,7 +614,7 @@ static void wait_for_requests(u64 want)
 {
 	u64 have = 0;
 
-	for (int i = 0; i < 1000 && have < want; i++) {
+	for (int i = 0; i < HUNG_MS && have < want; i++) {
 		usleep(1000);
 		pthread_mutex_lock(&src.lock);
 		have = src.requests;

@@ -21,6 +21,7 @@
 #include "mm/engine/put.h"
 #include "mm/image/image.h"
 #include "mm/image/image_pager.h"
+#include "tests/lib/quiet.h"
 #include "tests/mm/image/image_fixture.h"
 #include "tests/mm/engine/mem_fixture.h"
 
@@ -89,7 +90,7 @@ static struct mem_stats quiet(struct guest *g)
 {
 	struct mem_stats s = stats_of(g);
 
-	for (int i = 0; i < 1000 && s.pages[PAGE_FILLING]; i++) {
+	for (int i = 0; i < HUNG_MS && s.pages[PAGE_FILLING]; i++) {
 		usleep(1000);
 		s = stats_of(g);
 	}
@@ -152,7 +153,7 @@ static void test_all_comes(void **state)
 	cfg.warm = first_page;
 	cfg.nr_warm = 1;
 	restored_open(&g, &cfg);
-	for (int i = 0; i < 6000 && stats_of(&g).resident_bytes < SIZE / 2; i++)
+	for (int i = 0; i < HUNG_MS / 10 && stats_of(&g).resident_bytes < SIZE / 2; i++)
 		usleep(10000);
 	assert_int_equal(quiet(&g).resident_bytes, SIZE / 2);
 	check_all(&g);

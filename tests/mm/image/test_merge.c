@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/lib/quiet.h"
 #include "tests/mm/image/image_fixture.h"
 
 #define MAX_LINKS 64
@@ -363,7 +364,7 @@ static void test_all_at_once(void **state)
 	for (u32 i = 1; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, keep_opening, NULL), 0);
 	add_links(MAX_LINKS - 1, &seed, 40);
-	for (u32 i = 0; i < 1000 && opened < 100; i++)
+	for (u32 i = 0; i < HUNG_MS / 10 && opened < 100; i++)
 		usleep(10000);
 	stop = true;
 	for (u32 i = 0; i < ARRAY_SIZE(threads); i++)

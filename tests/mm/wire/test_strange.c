@@ -210,7 +210,7 @@ static void test_dripping(void **state)
 	const struct wire_header h = {.type = 1, .size = 100};
 	struct wire_message msg;
 	struct stranger s;
-	u64 start = now_ns();
+	u64 start = now_ns(), quiet = quiet_ns();
 
 	(void)state;
 	stranger_comes(&s, &quick, &msg);
@@ -221,7 +221,8 @@ static void test_dripping(void **state)
 		poll(NULL, 0, 20);
 	}
 	assert_int_equal(stranger_is_met(&s), -ETIMEDOUT);
-	assert_in_range(now_ns() - start, 200 * 1000000u, 900 * 1000000u);
+	assert_true(now_ns() - start >= 200 * 1000000u);
+	assert_true(quiet_ns() - quiet < 900 * 1000000u);
 	stranger_goes(&s);
 }
 
@@ -489,7 +490,7 @@ static void test_timeouts(void **state)
 	/* nothing has begun: it may be tried again */
 	assert_int_equal(wire_receive(p.b, 0, &msg, NULL), -ETIMEDOUT);
 	assert_int_equal(wire_receive(p.b, 50, &msg, NULL), -ETIMEDOUT);
-	assert_in_range(now_ns() - start, 50 * 1000000u, QUICK * (u64)1000000);
+	assert_true(now_ns() - start >= 50 * 1000000u);
 	assert_int_equal(wire_send(p.a, 1, "x", 1, NULL), 0);
 	expect_message(p.b, 1, "x", 1);
 	/* nobody reads */
@@ -497,7 +498,7 @@ static void test_timeouts(void **state)
 	for (u32 i = 0; i < 100 && !ret; i++)
 		ret = wire_send(p.a, 1, data, BIG, NULL);
 	assert_int_equal(ret, -ETIMEDOUT);
-	assert_in_range(now_ns() - start, 100 * 1000000u, QUICK * (u64)1000000);
+	assert_true(now_ns() - start >= 100 * 1000000u);
 	assert_int_equal(wire_send(p.a, 1, "x", 1, NULL), -ETIMEDOUT);
 	drop_pair(&p);
 	/* a message that stops */

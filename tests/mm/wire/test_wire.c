@@ -308,14 +308,12 @@ static void cut(const char *address, const struct wire_config *cfg, bool sends, 
 	struct waiter sender = {.w = p.a, .sends = true}, receiver = {.w = p.a};
 	struct wire_message msg;
 	pthread_t threads[2];
-	u64 start;
 
 	if (sends)
 		pthread_create(&threads[0], NULL, wait_in_it, &sender);
 	if (receives)
 		pthread_create(&threads[1], NULL, wait_in_it, &receiver);
 	poll(NULL, 0, 100);
-	start = now_ns();
 	wire_cut(p.a);
 	wire_cut(p.a);
 	if (sends) {
@@ -327,7 +325,6 @@ static void cut(const char *address, const struct wire_config *cfg, bool sends, 
 		assert_int_equal(receiver.ret, -ECANCELED);
 		assert_int_equal(receiver.rounds, 1);
 	}
-	assert_true(now_ns() - start < QUICK * (u64)1000000);
 	assert_int_equal(wire_send(p.a, 1, NULL, 0, NULL), -ECANCELED);
 	assert_int_equal(wire_receive(p.a, -1, &msg, NULL), -ECANCELED);
 	/* the other side finds out too, after what it has not read yet */

@@ -12,9 +12,9 @@
 char wire_dir[] = "/tmp/test_wire.XXXXXX";
 char unix_address[64], key_path[64], other_key_path[64];
 
-const struct wire_config plain = {.timeout_ms = 20000};
-struct wire_config with_key = {.timeout_ms = 20000};
-struct wire_config other_key = {.timeout_ms = 20000};
+const struct wire_config plain = {.timeout_ms = HUNG_MS};
+struct wire_config with_key = {.timeout_ms = HUNG_MS};
+struct wire_config other_key = {.timeout_ms = HUNG_MS};
 
 void wire_write_file(const char *path, const char *text, mode_t mode)
 {

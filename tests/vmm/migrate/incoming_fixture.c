@@ -75,10 +75,10 @@ struct incoming *incoming_open_with_key(void)
 
 void incoming_shut(struct incoming *in, unsigned int ms)
 {
-	u64 since = now_ns(), took;
+	u64 since = quiet_ns(), took;
 
 	incoming_stop(in);
-	took = (now_ns() - since) / 1000000;
+	took = (quiet_ns() - since) / 1000000;
 	incoming_destroy(in);
 	if (took > ms)
 		fail_msg("stopping took %llu ms", (unsigned long long)took);

@@ -9,15 +9,15 @@
 #include "tests/lib/test.h"
 
 #include "mm/wire/wire.h"
+#include "tests/lib/quiet.h"
 #include "vmm/migrate/incoming.h"
 #include "vmm/migrate/format.h"
 
-/* ms: what is to happen at once may take so long on a busy host. */
-#define PATIENCE 20000
+#define PATIENCE HUNG_MS
 
 #define INCOMING_MEMORY (64 * MiB)
 
-/* ms: stopping takes no longer, whatever is waited for. */
+/* ms of quiet time: stopping takes no longer, whatever is waited for. */
 #define AT_ONCE 5000
 
 /* Of the group: the directory. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "mm/base/clock.h"
+#include "tests/lib/quiet.h"
 #include "tests/lib/vm_fixture.h"
 #include "vmm/vm/dirty.h"
 #include "vmm/migrate/throttle.h"
@@ -64,6 +65,7 @@ static bool anybody_naps(const struct vm *vm)
 static void expect_naps(unsigned int nr_cpus, const char *append, u64 least)
 {
 	struct seen freely = {.pages = 0}, held = {.pages = 0};
+	u64 since = now_ns(), quiet = quiet_ns();
 	struct throttle *t;
 	struct runner r;
 
@@ -83,8 +85,12 @@ static void expect_naps(unsigned int nr_cpus, const char *append, u64 least)
 		      (unsigned long long)freely.pages, (unsigned long long)held.pages,
 		      (unsigned long long)held.naps, (unsigned long long)held.looks);
 	assert_int_equal(freely.naps, 0);
+	assert_true(held.naps > 0 && held.pages > 0);
+	/* how much it comes to is only to be seen where nobody else keeps vCPUs waiting */
+	if ((quiet_ns() - quiet) * 2 < now_ns() - since)
+		return;
 	assert_true(held.naps * 100 > held.looks * least);
-	assert_true(held.pages > 0 && held.pages * 100 < freely.pages * 90);
+	assert_true(held.pages * 100 < freely.pages * 90);
 }
 
 static void a_writer_waits(void **state)
@@ -113,9 +119,9 @@ static void the_end_sets_all_free(void **state)
 
 		assert_int_equal(throttle_set(t, 99), 0);
 		usleep((unsigned int)(i % 7) * 3000 + 1000);
-		since = now_ns();
+		since = quiet_ns();
 		throttle_destroy(t);
-		assert_true(now_ns() - since < 1000000000);
+		assert_true(quiet_ns() - since < 1000000000);
 		assert_false(anybody_naps(r.vm));
 		runner_expect_alive(&r);
 	}
@@ -133,10 +139,10 @@ static void a_napper_can_be_stopped(void **state)
 	t = throttle_create(r.vm);
 	assert_int_equal(throttle_set(t, 99), 0);
 	for (int i = 0; i < 20; i++) {
-		u64 since = now_ns();
+		u64 since = quiet_ns();
 
 		vm_freeze(r.vm);
-		assert_true(now_ns() - since < 2000000000);
+		assert_true(quiet_ns() - since < 2000000000);
 		vm_thaw(r.vm);
 		usleep(2000);
 	}

@@ -5,6 +5,7 @@
  * of the VMM's that the guest has no frame for, and is not the guest's own root. By that CR3 the
  * monitor's code is where the VMM has put it.
  */
+#include "tests/lib/quiet.h"
 #include "tests/lib/vm_fixture.h"
 
 #include <time.h>
@@ -17,7 +18,7 @@
 #define CPUS	 2
 #define STOPS	 50
 #define AT_LEAST (STOPS / 5) /* stops are to be in the guest, not on the way back to it */
-#define PATIENCE ((u64)20 * 1000000000)
+#define PATIENCE HUNG_NS
 
 static bool is_private(const struct pv *pv, u64 machine)
 {
