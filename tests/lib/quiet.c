@@ -2,8 +2,8 @@
 /*
  * Quiet time, see quiet.h: what the clock says, less the time in which a runnable task of the host
  * had no processor (Linux, Documentation/accounting/psi.rst), less what hypervisors took from its
- * processors (the eighth figure of /proc/stat). Both are of the whole host, and so subtract too much
- * rather than too little.
+ * processors (the eighth figure of /proc/stat). Both are of the whole host: rather too much is
+ * subtracted than too little.
  */
 #include "tests/lib/quiet.h"
 

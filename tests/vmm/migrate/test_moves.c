@@ -335,6 +335,7 @@ static unsigned int slowed_down_by(bool auto_converge)
 	struct runner r;
 	struct other o;
 	unsigned int most = 0;
+	bool told = false; /* the rates; a round in which the guest did not run has none */
 
 	runner_make(&r, MEMORY, NR_CPUS, JOB);
 	other_open(&o, next_address(), NULL);
@@ -348,10 +349,11 @@ static unsigned int slowed_down_by(bool auto_converge)
 		usleep(1000);
 		outgoing_progress(out, &now);
 		most = MAX(most, now.throttle);
+		told = told || (now.rate > 0 && now.pages_rate > 0);
 		assert_false(migrate_is_over(now.status));
 		assert_true(now_ns() < until);
-	} while (!most && now.round < (auto_converge ? 40u : 6u));
-	assert_true(now.rate > 0 && now.pages_rate > 0 && now.setup_ns < now.total_ns);
+	} while (!told || (!most && now.round < (auto_converge ? 40u : 6u)));
+	assert_true(now.setup_ns < now.total_ns);
 	assert_int_equal(outgoing_cancel(out, NULL), 0);
 	now = end_of(out);
 	assert_int_equal(now.status, MIGRATE_CANCELLED);
