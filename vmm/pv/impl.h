@@ -93,7 +93,7 @@ struct pv_cpu {
 	bool lost_time;		 /* it was elsewhere: its time has to be told anew */
 	u64 told_tsc, told_time; /* what it computes its time from */
 	u16 ds, es, fs, gs;	 /* selectors to load, as set_segments() wants them */
-	/* Touches of its way out, which may not have been made before it traps again; see pv.c. */
+	/* Touches of its way out, which may not have been made before it traps again (enter.c). */
 	struct shadow_touch touches[MONITOR_MAX_TOUCHES];
 	u32 nr_touches;
 	u64 ways_out;		   /* so far */

@@ -54,7 +54,7 @@ struct vcpu {
 	u64 run_until; /* its present allowance ends then; of its own thread, as are the next */
 	timer_t timers[VCPU_NR_TIMERS];
 	bool has_timer[VCPU_NR_TIMERS];
-	/* KVM_RUN is under way, or about to be; for vmm/pv/pv.c */
+	/* KVM_RUN is under way, or about to be; for pv_flush_others() */
 	atomic_bool in_guest;
 	atomic_int tid; /* host thread id; 0 before the thread runs */
 	_Atomic u64 exits[VCPU_NR_EXIT_KINDS];
