@@ -49,14 +49,15 @@ void export_batch_fini(struct export_batch *b)
 
 int export_item_of(struct mem *m, page_no no, struct export_item *item)
 {
-	const struct page *p = &m->pages.page[no];
+	const struct page *p;
 
 	*item = (struct export_item){.no = no, .kind = EXPORT_ZERO};
-	if (!atomic_load(&m->in_charge)) {
-		ASSERT(!m->cfg.origin); /* or absent would mean zeros */
+	if (!atomic_load(&m->in_charge)) { /* and there are no descriptors yet */
+		ASSERT(!m->cfg.origin);	   /* or absent would mean zeros */
 		item->kind = EXPORT_COPY;
 		return 0;
 	}
+	p = &m->pages.page[no];
 	ASSERT(p->state != PAGE_FILLING);
 	if (page_in_memory(p)) {
 		item->kind = EXPORT_COPY;
