@@ -7,9 +7,9 @@
 
 MICRO     := build/guest/micro.elf
 MICRO_SRC := $(addprefix guest/micro/,entry.S main.c kernel.c boot.c clock.c memory.c cpus.c churn.c \
-             change.c string.c xen_entry.S xen.c xen_boot.c xen_mmu.c attack.c attack_tables.c \
-             attack_code.S) $(addprefix guest/work/,work.c check.c edge.c pulse.c page.c \
-             pattern.c zipf.c options.c line.c)
+             change.c string.c xen_entry.S xen.c xen_end.c xen_boot.c xen_mmu.c attack.c attack_try.c \
+             attack_tables.c attack_code.S) $(addprefix guest/work/,work.c say.c check.c edge.c \
+             pulse.c page.c pattern.c zipf.c options.c line.c)
 MICRO_OBJ := $(patsubst guest/%,build/guest/%.o,$(MICRO_SRC))
 MICRO_LD  := guest/micro/link.ld
 

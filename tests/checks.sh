@@ -27,6 +27,7 @@ finds() # CHECK WORDS
 	mkdir -p "$copy/build/release"
 	cp -r mm vmm guest tools tests docs Makefile ./*.md "$copy/"
 	cp -rs "$PWD/build/release/mm" "$PWD/build/release/vmm" "$copy/build/release/"
+	cp -rs "$PWD/build/guest" "$copy/build/"
 	"plant_$1" "$copy" || return
 	! "tools/checks/${1%%_*}" "$copy" >"$WORK/said" 2>&1 && grep -F -- "$2" "$WORK/said"
 }

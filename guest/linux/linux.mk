@@ -5,7 +5,7 @@
 # Its programs are static, so that the initramfs needs no libraries.
 
 LINUX      := build/linux
-LINUX_WORK := $(addprefix $(LINUX)/guest/,linux/work_linux.o $(addprefix work/,work.o check.o edge.o \
+LINUX_WORK := $(addprefix $(LINUX)/guest/,linux/work_linux.o $(addprefix work/,work.o say.o check.o edge.o \
               pulse.o page.o pattern.o zipf.o options.o line.o))
 LINUX_INIT := $(addprefix $(LINUX)/guest/linux/,init.o modules.o)
 LINUX_CFLAGS := -std=c11 -D_GNU_SOURCE -I. -pthread $(WARN) -Wconversion -O2 -g \

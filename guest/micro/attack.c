@@ -26,75 +26,7 @@
 #define MSR_SFMASK  0xc0000084
 #define MSR_FS_BASE 0xc0000100
 
-static bool timer_wanted;
 static evtchn_port_t timer_port;
-
-bool attack_try(struct attack *attack, const char *what, uint64_t at, const struct xen_attempt *how,
-		uint64_t allowed)
-{
-	uint64_t vector = xen_attempt(how);
-	struct line line;
-
-	attack->attempts++;
-	attack->faults += vector == VECTOR_PF;
-	if (allowed >> (vector == XEN_NO_EXCEPTION ? 63 : vector) & 1)
-		return true;
-	attack->wrong++;
-	line_start(&line);
-	line_text(&line, "attack wrong: ");
-	line_text(&line, what);
-	line_add(&line, " at %x: ", at);
-	if (vector == XEN_NO_EXCEPTION)
-		line_text(&line, "no exception");
-	else
-		line_add(&line, "exception %u error %x rip %x", vector, xen_caught.error,
-			 xen_caught.rip);
-	work_print(attack->platform, &line);
-	return false;
-}
-
-void attack_check(struct attack *attack, const char *what, uint64_t at, bool is_so)
-{
-	struct line line;
-
-	attack->attempts++;
-	if (is_so)
-		return;
-	attack->wrong++;
-	line_start(&line);
-	line_text(&line, "attack wrong: ");
-	line_text(&line, what);
-	line_add(&line, ", %x", at);
-	work_print(attack->platform, &line);
-}
-
-static void must_fault(struct attack *attack, const char *what, uint64_t at,
-		       void (*code)(uint64_t, uint64_t), uint64_t error)
-{
-	const struct xen_attempt how = {code, at, 0};
-
-	if (!attack_try(attack, what, at, &how, EXCEPTION(VECTOR_PF)))
-		return;
-	attack_check(attack, "address of a page fault", xen_caught.cr2, xen_caught.cr2 == at);
-	attack_check(attack, "error code of a page fault", xen_caught.error,
-		     (xen_caught.error & error) == error);
-}
-
-void attack_no_access(struct attack *attack, const char *what, uint64_t at, uint64_t error)
-{
-	must_fault(attack, what, at, code_read, error);
-	must_fault(attack, what, at, code_write, error | ERROR_WRITE);
-	must_fault(attack, what, at, code_jump, error | ERROR_FETCH);
-}
-
-uint64_t attack_read(struct attack *attack, const char *what, uint64_t at)
-{
-	void code_read_word(uint64_t, uint64_t);
-	const struct xen_attempt how = {code_read_word, at, 0};
-
-	attack_try(attack, what, at, &how, NONE);
-	return code_value;
-}
 
 /* The hypervisor's memory. */
 
@@ -114,8 +46,8 @@ static void attack_monitor(struct attack *attack)
 	attack_check(attack, "the page for system calls", 0,
 		     (uint16_t)attack_read(attack, "the page for system calls", MONITOR_ENTRY) ==
 			     0x0b0f);
-	must_fault(attack, "the page for system calls", MONITOR_ENTRY, code_write,
-		   ERROR_WRITE | ERROR_PRESENT);
+	attack_must_fault(attack, "the page for system calls", MONITOR_ENTRY, code_write,
+			  ERROR_WRITE | ERROR_PRESENT);
 }
 
 static void attack_frames(struct attack *attack)
@@ -128,9 +60,10 @@ static void attack_frames(struct attack *attack)
 
 		attack_check(attack, "the table of frames", page,
 			     attack_read(attack, "the table of frames", at) == page);
-		must_fault(attack, "write to the table of frames", at, code_write,
-			   ERROR_WRITE | ERROR_PRESENT);
-		must_fault(attack, "jump into the table of frames", at, code_jump, ERROR_FETCH);
+		attack_must_fault(attack, "write to the table of frames", at, code_write,
+				  ERROR_WRITE | ERROR_PRESENT);
+		attack_must_fault(attack, "jump into the table of frames", at, code_jump,
+				  ERROR_FETCH);
 	}
 	attack_no_access(attack, "beyond the table of frames", FRAMES_AT + ((uint64_t)1 << 30), 0);
 }
@@ -253,13 +186,6 @@ static void set_timer(void)
 	xen_call(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, (uint64_t)&timer, 0);
 }
 
-/* An event may come before the hlt: it goes on until somebody says that it was enough. */
-void xen_attempt_event(void)
-{
-	if (timer_wanted)
-		set_timer();
-}
-
 static void attack_hlt(struct attack *attack)
 {
 	extern const char xen_vectors[];
@@ -276,12 +202,13 @@ static void attack_hlt(struct attack *attack)
 		 xen_call(__HYPERVISOR_set_callbacks, (uint64_t)xen_vectors + 32 * 16, 0, 0, 0));
 	xen_must("unmask",
 		 xen_call(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, (uint64_t)&unmask, 0, 0));
-	timer_wanted = true;
+	/* an event may come before the hlt: the timer is set again until it was enough */
+	xen_on_event = set_timer;
 	set_timer();
 	__atomic_store_n(&xen_shared()->vcpu_info[0].evtchn_upcall_mask, 0, __ATOMIC_SEQ_CST);
 	attack_try(attack, "hlt", 0, &(struct xen_attempt){code_hlt, 0, 0}, NONE);
 	__atomic_store_n(&xen_shared()->vcpu_info[0].evtchn_upcall_mask, 1, __ATOMIC_SEQ_CST);
-	timer_wanted = false;
+	xen_on_event = NULL;
 	attack_check(attack, "an event ended hlt", xen_events, xen_events > before);
 }
 

@@ -3,6 +3,7 @@
  * job=attack: what is not the guest's. As a Xen PV guest all of it runs at CPL 3, on tables that it
  * writes itself, and its hypervisor is in its address space and carries out its calls. So it tries:
  *
+ *	attack_try.c	one attempt, counted and told
  *	attack.c	the hypervisor's memory; instructions that CPL 0 alone may execute;
  *			returns and flags that lead to CPL 0; hypercalls with arguments that no
  *			kernel would give
@@ -42,6 +43,10 @@ enum guest_exit attack_run(const struct work_platform *platform, struct memory *
 /* Returns whether it ended as @allowed says; if not, @what and @at are told. */
 bool attack_try(struct attack *attack, const char *what, uint64_t at, const struct xen_attempt *how,
 		uint64_t allowed);
+
+/* @code at @at must end in a page fault, whose error code has @error's bits. */
+void attack_must_fault(struct attack *attack, const char *what, uint64_t at,
+		       void (*code)(uint64_t, uint64_t), uint64_t error);
 
 /* The three kinds of access, each of which must fault; the error code has @error's bits. */
 void attack_no_access(struct attack *attack, const char *what, uint64_t at, uint64_t error);

@@ -25,32 +25,9 @@ void xen_trap(struct frame *frame);
 
 struct xen_caught xen_caught;
 uint64_t xen_events;
+void (*xen_on_event)(void);
 
-static void print(const char *text, uint64_t length)
-{
-	xen_call(__HYPERVISOR_console_io, CONSOLEIO_write, length, (uint64_t)text, 0);
-}
-
-static _Noreturn void halt(unsigned int cpu)
-{
-	for (;;)
-		xen_call(__HYPERVISOR_vcpu_op, VCPUOP_down, cpu, 0, 0);
-}
-
-/* Each processor is on its own stack. */
-static unsigned int own_number(void)
-{
-	uint64_t at = (uint64_t)__builtin_frame_address(0);
-
-	return (unsigned int)((at - (uint64_t)user_stacks) / (uint64_t)USER_STACK);
-}
-
-/* Xen emulates both instructions. */
-static void port_write(uint16_t port, uint8_t value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "d"(port));
-}
-
+/* Xen emulates the instruction. */
 static uint8_t port_read(uint16_t port)
 {
 	uint8_t value;
@@ -59,34 +36,15 @@ static uint8_t port_read(uint16_t port)
 	return value;
 }
 
-static _Noreturn void leave(uint8_t value)
-{
-	port_write(GUEST_EXIT_PORT, value);
-	halt(own_number());
-}
-
-_Noreturn void xen_failed(const char *what, long result)
-{
-	struct line line;
-
-	line_start(&line);
-	line_text(&line, "micro: FAIL hypercall ");
-	line_text(&line, what);
-	line_add(&line, ": error %u", (uint64_t)-result);
-	line_end(&line);
-	print(line.text, line.length);
-	leave(GUEST_EXIT_EXCEPTION);
-}
-
 uint64_t xen_kernel_call(enum kernel_call number, uint64_t first, uint64_t second)
 {
 	switch (number) {
 	case KERNEL_HALT:
-		halt(own_number());
+		xen_halt(xen_own_cpu());
 	case KERNEL_EXIT:
-		leave((uint8_t)first);
+		xen_leave((uint8_t)first);
 	case KERNEL_PRINT:
-		print((const char *)first, second);
+		xen_print((const char *)first, second);
 		return 0;
 	case KERNEL_INVLPG:
 		xen_invlpg(first);
@@ -95,7 +53,7 @@ uint64_t xen_kernel_call(enum kernel_call number, uint64_t first, uint64_t secon
 		xen_flush();
 		return 0;
 	case KERNEL_OUT:
-		port_write((uint16_t)first, (uint8_t)second);
+		xen_out((uint16_t)first, (uint8_t)second);
 		return 0;
 	case KERNEL_IN:
 		return port_read((uint16_t)first);
@@ -119,8 +77,8 @@ static _Noreturn void die(const struct frame *frame, uint64_t cr2)
 	line_add(&line, "micro: FAIL exception %u at %x error %x cr2 %x", frame->vector, frame->rip,
 		 frame->error, cr2);
 	line_end(&line);
-	print(line.text, line.length);
-	leave(GUEST_EXIT_EXCEPTION);
+	xen_print(line.text, line.length);
+	xen_leave(GUEST_EXIT_EXCEPTION);
 }
 
 static bool is_probe(const struct frame *frame)
@@ -141,12 +99,13 @@ static void take_event(void)
 	for (unsigned int i = 0; i < sizeof(shared->evtchn_pending) / sizeof(uint64_t); i++)
 		if (shared->evtchn_pending[i])
 			__atomic_store_n(&shared->evtchn_pending[i], 0, __ATOMIC_SEQ_CST);
-	xen_attempt_event();
+	if (xen_on_event)
+		xen_on_event();
 }
 
 void xen_trap(struct frame *frame)
 {
-	uint64_t cr2 = read_cr2(own_number());
+	uint64_t cr2 = read_cr2(xen_own_cpu());
 
 	if (frame->vector == EVENT) {
 		take_event();

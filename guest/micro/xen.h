@@ -48,6 +48,13 @@ static inline long xen_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c,
 	return ret;
 }
 
+/* xen_end.c: bytes to the console; to a port; this processor's number, and its end; the guest's. */
+void xen_print(const char *text, uint64_t length);
+void xen_out(uint16_t port, uint8_t value);
+unsigned int xen_own_cpu(void);
+_Noreturn void xen_halt(unsigned int cpu);
+_Noreturn void xen_leave(uint8_t value);
+
 /* A hypercall that failed where none may: tell which, and end the guest. */
 _Noreturn void xen_failed(const char *what, long result);
 

@@ -25,7 +25,7 @@ extern uint64_t xen_events; /* that have come */
 /* Run it: the vector of the exception that ended it, or XEN_NO_EXCEPTION. */
 uint64_t xen_attempt(const struct xen_attempt *how);
 
-/* Called for each event: attack.c sets its timer again. */
-void xen_attempt_event(void);
+/* Called for each event, if there is one: who waits for it sets the timer again. */
+extern void (*xen_on_event)(void);
 
 #endif

@@ -21,34 +21,6 @@
  */
 #define MAX_DEBT (10 * MS)
 
-void work_print(const struct work_platform *platform, const struct line *line)
-{
-	struct line whole;
-
-	line_start(&whole);
-	line_text(&whole, platform->name);
-	line_text(&whole, ": ");
-	line_bytes(&whole, line->text, line->length);
-	line_end(&whole);
-	platform->print(platform->opaque, whole.text, whole.length);
-}
-
-enum guest_exit work_verdict(const struct work_platform *platform, enum guest_exit value,
-			     const char *reason)
-{
-	struct line line;
-
-	line_start(&line);
-	if (value == GUEST_EXIT_PASS) {
-		line_text(&line, "pass");
-	} else {
-		line_text(&line, "FAIL ");
-		line_text(&line, reason);
-	}
-	work_print(platform, &line);
-	return value;
-}
-
 /*
  * A phase: a stretch of work that all workers begin and end together. Between the end of one and
  * the start of the next nothing moves, so worker 0's sums are exact.
