@@ -500,7 +500,7 @@ static void test_live(void **state)
 	memcpy((void *)w->words, page, PAGE_SIZE);
 	assert_int_equal(pthread_create(&thread, NULL, write_on, w), 0);
 	/* other programs may keep the two from running at the same time for a while */
-	for (u32 i = 0; i < 1000 || (changed < 120 && now_ns() < end); i++) {
+	for (u32 i = 0; i < 1000 || (changed < 300 && now_ns() < end); i++) {
 		const void *data;
 
 		batch_set_effort(p.e, i % 7 ? BATCH_PACK : BATCH_FAST);
