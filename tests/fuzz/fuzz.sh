@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Each fuzzer over its corpus, then a few thousand inputs of its own from a fixed seed, or for so many
-# seconds each. `make fuzz` goes on for as long as you like.
+# Each fuzzer over its corpus, then a few thousand inputs of its own from a fixed seed (on a busy host
+# as many as a minute has), or for so many seconds each. `make fuzz` goes on for as long as you like.
 #
 #   tests/fuzz/fuzz.sh                    what `make check` runs
 #   FUZZ_SECONDS=60 tests/fuzz/fuzz.sh    so long for each, from a seed of its own
@@ -17,7 +17,7 @@ replay() # NAME
 
 try_more() # NAME
 {
-	local end=(-seed=1 -runs="${runs[$1]:-5000}")
+	local end=(-seed=1 -runs="${runs[$1]:-5000}" -max_total_time=60)
 	[ -z "${FUZZ_SECONDS:-}" ] || end=(-max_total_time="$FUZZ_SECONDS")
 	mkdir -p "$WORK/$1" build/fuzz/found
 	build/fuzz/tests/fuzz/fuzz_"$1" "${end[@]}" -artifact_prefix=build/fuzz/found/ "$WORK/$1" \

@@ -17,6 +17,7 @@
 #include "mm/base/clock.h"
 #include "mm/engine/mem.h"
 #include "mm/wire/wire.h"
+#include "tests/lib/quiet.h"
 #include "vmm/migrate/incoming.h"
 #include "vmm/migrate/format.h"
 #include "vmm/vm/vm.h"
@@ -24,7 +25,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 #define MEMORY SPACE_MIN_SIZE
-#define BOUND  ((u64)15000000000)
+#define BOUND  HUNG_NS
 
 /* Switches. */
 #define RAW_HELLO  1u
@@ -157,6 +158,8 @@ static struct wire *begin(struct wire *w, const char *address, u8 switches)
 	return urgent;
 }
 
+#define ANSWER_MS 200
+
 static void talk(struct wire *w, u8 switches, const uint8_t *data, size_t len)
 {
 	struct wire_message msg;
@@ -170,9 +173,12 @@ static void talk(struct wire *w, u8 switches, const uint8_t *data, size_t len)
 		data += 3 + size;
 		len -= 3 + size;
 	}
-	/* out of turn: it is refused at the latest now, if anybody listens */
+	/*
+	 * Out of turn: it is refused at the latest now, if anybody listens; who waits for the further
+	 * connections of a set-up does not.
+	 */
 	wire_send(w, UINT32_MAX, NULL, 0, NULL);
-	while (!wire_receive(w, 10000, &msg, &err))
+	while (!wire_receive(w, ANSWER_MS, &msg, &err))
 		if (msg.type == MIGRATE_REFUSE)
 			expect(msg.size > 0 && msg.size < sizeof(err.text));
 }

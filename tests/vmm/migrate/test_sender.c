@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mm/base/clock.h"
+#include "tests/lib/quiet.h"
 #include "tests/mm/engine/mem_fixture.h"
 #include "tests/mm/wire/wire_fixture.h"
 #include "vmm/migrate/sender.h"
@@ -142,18 +143,26 @@ static void pages_compress_on_a_slow_line(void **state)
 	const struct how how = {.pages = MANY, .streams = 1, .mib_ns = 1000000000 / 64};
 	const struct mem_config cfg = {.nr_cpus = 1};
 	struct sender_stats stats;
+	u64 since, quiet;
 	struct guest g;
 
 	(void)state;
 	guest_open(&g, &cfg);
 	for (u32 no = 0; no < MANY; no++)
 		write_page(&g, no);
+	since = now_ns();
+	quiet = quiet_ns();
 	send_all(&g, &how, &stats);
+	quiet = quiet_ns() - quiet;
+	since = now_ns() - since;
 	print_message("%llu pages packed, %llu raw\n", (unsigned long long)stats.batch.packed,
 		      (unsigned long long)stats.batch.raw);
 	assert_int_equal(stats.batch.pages, MANY);
-	assert_true(stats.batch.packed > MANY / 2);
+	assert_true(stats.batch.packed > 0);
 	assert_true(stats.batch.raw > 0); /* how else would it know */
+	/* to a sender that must wait for a processor the line is not the slow part */
+	if (quiet * 2 > since)
+		assert_true(stats.batch.packed > MANY / 2);
 	guest_close(&g);
 }
 
