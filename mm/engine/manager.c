@@ -113,6 +113,11 @@ static u64 watch_interval(struct mem *m)
 	return MIN(MAX(left * 1000 / FILL_RATE, (u64)1) * 1000000, STEP_NS);
 }
 
+bool manager_is_due(struct mem *m)
+{
+	return !watch_interval(m);
+}
+
 static void sleep_for(struct mem *m, u64 ns)
 {
 	pthread_mutex_lock(&m->lock);

@@ -177,7 +177,7 @@ int mem_create(struct mem **out, struct space *space, const struct mem_config *c
 	return 0;
 }
 
-int mem_start(struct mem *m, struct err *err)
+static int start_threads(struct mem *m, struct err *err)
 {
 	int ret = 0;
 
@@ -187,6 +187,16 @@ int mem_start(struct mem *m, struct err *err)
 	if (!ret && m->cfg.origin)
 		ret = charge_take(m, err);
 	return ret ? ret : prefetch_start(m, err);
+}
+
+int mem_start(struct mem *m, struct err *err)
+{
+	int ret = start_threads(m, err);
+
+	/* now, before the guest runs: the manager's thread may get a processor later than it */
+	if (!ret && m->prepared && manager_is_due(m))
+		ret = charge_take(m, err);
+	return ret;
 }
 
 enum able { TO_WATCH, TO_EVICT };
@@ -201,7 +211,7 @@ static int watch_it(struct mem *m, enum able able, struct err *err)
 	if (!ret && able == TO_EVICT)
 		ret = create_tier(m, err);
 	if (!ret)
-		ret = mem_start(m, err);
+		ret = start_threads(m, err);
 	pthread_mutex_unlock(&m->birth_lock);
 	return ret;
 }
