@@ -174,8 +174,8 @@ static void talk(struct wire *w, u8 switches, const uint8_t *data, size_t len)
 		len -= 3 + size;
 	}
 	/*
-	 * Out of turn: it is refused at the latest now, if anybody listens; who waits for the further
-	 * connections of a set-up does not.
+	 * Out of turn: it is refused at the latest now, if anybody listens; who waits for the
+	 * further connections of a set-up does not.
 	 */
 	wire_send(w, UINT32_MAX, NULL, 0, NULL);
 	while (!wire_receive(w, ANSWER_MS, &msg, &err))

@@ -201,6 +201,14 @@ booted() # TIMES
 	[ "$(grep -c 'init reached' /tmp/serial)" = "$1" ]
 }
 
+# Pressed again each time it is asked: a kernel that is on its way up does not feel it.
+off_by_button()
+{
+	kill -0 "$pid" 2>/dev/null && $quire powerdown button >>/tmp/out 2>&1
+	sleep 1
+	! kill -0 "$pid" 2>/dev/null && wait "$pid"
+}
+
 part_linux()
 {
 	expect "2 processors, a workload is checked" 0 'pass' linux quire.run=job=verify,size=8M --cpus 2
@@ -211,9 +219,12 @@ part_linux()
 	rm -f /tmp/serial
 	linux "" --name button --serial file:/tmp/serial </dev/null >/tmp/out 2>&1 &
 	pid=$!
-	wait_until booted 1 && $quire qmp button system_reset >>/tmp/out 2>&1 && wait_until booted 2
+	wait_until booted 1
+	# a client gives up sooner than a busy host is done: what counts is that it boots again
+	$quire qmp button system_reset >>/tmp/out 2>&1
+	wait_until booted 2
 	report "system_reset boots it again"
-	$quire powerdown button >>/tmp/out 2>&1 && wait $pid
+	wait_until off_by_button
 	report "the power button powers off"
 	kill $pid 2>/dev/null
 }
