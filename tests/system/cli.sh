@@ -42,6 +42,9 @@ for command in run ps pause resume powerdown quit stats limit reclaim translate 
 	grep -q "^options:" "$OUT" && check "$command --help is in columns" aligned 31 "$QUIRE" $command --help
 done
 
+for command in --help --version "run --help" "image --help" "image info --help"; do
+	expect "$command that nobody can read" 1 "standard output: No space left" bash -c "$QUIRE $command >/dev/full"
+done
 expect "doctor that nobody can read" 1 "standard output: No space left" bash -c "$QUIRE doctor >/dev/full"
 
 # --- bad usage of memory: status 2 ---

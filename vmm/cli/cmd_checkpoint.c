@@ -118,7 +118,7 @@ int cmd_checkpoint(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands != 2)
 		ret = err_set(&err, -EINVAL, "checkpoint: needs a guest's name and a directory");
 	if (!ret && order.bandwidth > INT64_MAX)

@@ -166,7 +166,7 @@ int cmd_clone(int argc, char **argv)
 	int ret = parse(&o, argc, argv, &err), status = CMD_FAILED;
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (ret)
 		return cmd_usage_error(&err);
 	o.clones.launch = &o.launch;

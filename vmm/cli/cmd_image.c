@@ -23,7 +23,7 @@ static int parse(int argc, char **argv, const struct opt *table, const struct op
 
 	*dir = NULL;
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands != 1)
 		ret = err_set(&err, -EINVAL, "%s: needs the directory of one image",
 			      usage->command);
@@ -229,7 +229,7 @@ int cmd_image(int argc, char **argv)
 
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
 		print_help();
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	}
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(actions); i++)
 		if (!strcmp(argv[1], actions[i].name))

@@ -88,7 +88,7 @@ int cmd_limit(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands != 2)
 		ret = err_set(&err, -EINVAL, "limit: needs a guest's name and a size (or none)");
 	if (!ret && strcmp(argv[2], "none"))
@@ -160,7 +160,7 @@ int cmd_reclaim(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands != 2)
 		ret = err_set(&err, -EINVAL, "reclaim: needs a guest's name and a size");
 	if (!ret)

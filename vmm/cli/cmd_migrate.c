@@ -359,7 +359,7 @@ int cmd_migrate(int argc, char **argv)
 	int ret = parse(&order, argc, argv, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (ret)
 		return cmd_usage_error(&err);
 	follow_take_signals();

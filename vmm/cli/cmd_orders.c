@@ -89,7 +89,7 @@ static int give_order(const struct order *order, int argc, char **argv)
 	int ret = opts_parse(argc, argv, table, &usage, &nr_guests, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && !nr_guests)
 		ret = err_set(&err, -EINVAL, "%s: which guest? (quire ps lists them)", order->name);
 	if (ret)

@@ -90,7 +90,7 @@ int cmd_ps(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands)
 		ret = err_set(&err, -EINVAL, "%s: unexpected (ps takes no operands)", argv[1]);
 	if (ret)

@@ -55,7 +55,7 @@ int cmd_qmp(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && (nr_operands < 2 || nr_operands > 3))
 		ret = err_set(
 			&err, -EINVAL,

@@ -48,6 +48,6 @@ int cmd_receive(int argc, char **argv)
 	int ret = parse(&l, argc, argv, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	return ret ? cmd_usage_error(&err) : session_run(&l);
 }

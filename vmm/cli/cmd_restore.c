@@ -46,7 +46,7 @@ int cmd_restore(int argc, char **argv)
 	int ret = parse(&r, argc, argv, &err), status;
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (ret)
 		return cmd_usage_error(&err);
 	if (origin_open(&r.origin, argv[1], r.link, &r.launch.vm, &err))

@@ -61,6 +61,6 @@ int cmd_run(int argc, char **argv)
 	int ret = parse(&run, argc, argv, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	return ret ? cmd_usage_error(&err) : session_run(&run.launch);
 }

@@ -180,7 +180,7 @@ int cmd_stats(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands != 1)
 		ret = err_set(&err, -EINVAL,
 			      "stats: needs the name of one guest (quire ps lists them)");

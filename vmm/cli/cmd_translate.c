@@ -244,7 +244,7 @@ int cmd_translate(int argc, char **argv)
 	int nr_operands, ret = opts_parse(argc, argv, table, &usage, &nr_operands, &err);
 
 	if (ret == OPTS_HELP)
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	if (!ret && nr_operands != 2)
 		ret = err_set(&err, -EINVAL, "translate: needs a guest's name and an address");
 	if (!ret && translate_parse_address(argv[2], &order))

@@ -58,11 +58,11 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	}
 	if (!strcmp(argv[1], "--version")) {
 		printf("quire %s\n", QUIRE_VERSION);
-		return CMD_OK;
+		return cmd_finish_output(CMD_OK);
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name))
