@@ -19,16 +19,20 @@ expect "stray operand" 2 "vmlinuz: unexpected" "$QUIRE" run --kernel x vmlinuz
 expect "--help" 0 "" "$QUIRE" --help
 
 # What is printed beside each command or option begins in one column, however many bytes stand before it;
-# one that reaches into that column is followed by one blank.
+# after one that reaches into that column it is on the next line.
 aligned() # COLUMN COMMAND...
 {
 	local column=$1
 	shift
 	"$@" | LC_ALL=C tr -d '\200-\277' | awk -v at="$column" '
+		after { bad += !/^ +[^ ]/ || match($0, /[^ ]/) != at; after = 0; next }
 		/^  [a-z-]/ {
 			rows++
 			match($0, /^  [^ ]+( [^ ]+)*/)
-			if (RLENGTH < at - 1) bad += substr($0, at - 1, 1) != " " || substr($0, at, 1) == " "
+			if (RLENGTH >= at - 1 && substr($0, at - 1, 1) != " ")
+				after = 1
+			else
+				bad += substr($0, at - 1, 1) != " " || substr($0, at, 1) == " "
 		}
 		END { exit !rows || bad }'
 }

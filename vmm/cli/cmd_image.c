@@ -188,7 +188,7 @@ static int image_flatten_cmd(int argc, char **argv)
 	unsigned int number = 0;
 	const struct opt table[] = {
 		{"to", OPT_STRING, "DIR2", &to, "make a new image there, and leave DIR alone"},
-		{"link", OPT_UINT, "N", &number, "links up to this one; default: the newest"},
+		{"link", OPT_UINT, "N", &number, "links up to this one (default the newest)"},
 		{0},
 	};
 	const struct opt_usage usage = {

@@ -332,7 +332,7 @@ static int parse(struct order *order, int argc, char **argv, struct err *err)
 		{"time-limit", OPT_TIME, "TIME", &order->time_ns,
 		 "rounds are to end within this time (default never mind)"},
 		{"late", OPT_CHOICE, "go-on|cancel|post-copy", &order->late,
-		 "what to do when they do not (default go on)"},
+		 "what to do when they do not (default go-on)"},
 		{"tls-psk", OPT_STRING, "FILE", &order->psk_file, "TLS with this key"},
 		{"spill", OPT_STRING, "DIR", &order->spill,
 		 "post-copy: keep there what is not over there yet, should this host be lost"},

@@ -228,7 +228,7 @@ int cmd_translate(int argc, char **argv)
 	bool write = false, fetch = false, user = false, json = false;
 	unsigned int cpu = 0;
 	const struct opt table[] = {
-		{"cpu", OPT_UINT, "N", &cpu, "by whose tables; default 0"},
+		{"cpu", OPT_UINT, "N", &cpu, "by whose tables (default 0)"},
 		{"write", OPT_FLAG, NULL, &write, "for a write, rather than a read"},
 		{"fetch", OPT_FLAG, NULL, &fetch, "for an instruction"},
 		{"user", OPT_FLAG, NULL, &user, "by a user (CPL 3), rather than a supervisor"},

@@ -154,8 +154,10 @@ static void print_help(const struct opt *table, const struct opt_usage *usage)
 		const char *arg = o->arg ? o->arg : "";
 		int n = (int)strlen("  --") + cmd_columns(o->name) + !!o->arg + cmd_columns(arg);
 
-		printf("  --%s%s%s%*s%s\n", o->name, o->arg ? " " : "", arg, n < 30 ? 30 - n : 1,
-		       "", o->help);
+		printf("  --%s%s%s", o->name, o->arg ? " " : "", arg);
+		if (n >= 30) /* it reaches into the column of what is said of it */
+			n = printf("\n") - 1;
+		printf("%*s%s\n", 30 - n, "", o->help);
 	}
 }
 
