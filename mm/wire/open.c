@@ -27,6 +27,16 @@ int wire_check_address(const char *address, struct err *err)
 	return socket_parse(&place, address, err);
 }
 
+int wire_check_key(const char *psk_file, struct err *err)
+{
+	struct tls_key key;
+	int ret = tls_read_key(&key, psk_file, err);
+
+	if (!ret)
+		tls_wipe_key(&key);
+	return ret;
+}
+
 u32 wire_timeout(const struct wire_config *cfg)
 {
 	return cfg->timeout_ms ? MIN(cfg->timeout_ms, (u32)INT32_MAX) : USUAL_TIMEOUT_MS;

@@ -61,6 +61,9 @@ struct wire_message {
 /* What an address means: "tcp:HOST:PORT" (HOST may be [IPv6]) or "unix:PATH". -EINVAL. */
 int wire_check_address(const char *address, struct err *err);
 
+/* Whether that file has a key that could be used. -errno. */
+int wire_check_key(const char *psk_file, struct err *err);
+
 /*
  * Listen there. A socket file that nobody listens on any more is replaced; one that somebody does
  * is -EADDRINUSE. Port 0: any; wire_address() says which. Close with wire_unlisten().

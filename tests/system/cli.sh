@@ -108,6 +108,8 @@ expect "receive at two addresses" 2 "receive: needs an address" "$QUIRE" receive
 expect "receive a guest that waits" 2 "--paused: the guest is as it was" "$QUIRE" receive --paused unix:a
 expect "receive with a key that is not there" 1 "key file $WORK/none: No such file" "$QUIRE" receive "unix:$WORK/wire" \
 	--tls-psk "$WORK/none"
+expect "receive somewhere, with a key that is not there" 1 "key file $WORK/none: No such file" timeout "$HUNG" \
+	"$QUIRE" receive defer --tls-psk "$WORK/none"
 expect "receive in no directory" 1 "unix:$WORK/none/wire: cannot listen there" "$QUIRE" receive \
 	"unix:$WORK/none/wire"
 expect "migrate whom" 2 "migrate: needs a guest's name and an address" "$QUIRE" migrate

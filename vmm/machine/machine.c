@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "vmm/machine/impl.h"
+#include "mm/wire/wire.h"
 #include "vmm/run/vm_create.h"
 #include "vmm/vm/vcpu.h"
 
@@ -57,10 +58,10 @@ int machine_create(struct machine **out, uv_loop_t *loop, const struct machine_c
 
 int machine_start(struct machine *m, enum machine_launch launch, struct err *err)
 {
-	if (m->cfg.receive)
-		return strcmp(m->cfg.receive, MACHINE_DEFER)
-			       ? machine_receive(m, m->cfg.receive, err)
-			       : 0;
+	if (m->cfg.receive && strcmp(m->cfg.receive, MACHINE_DEFER))
+		return machine_receive(m, m->cfg.receive, err);
+	if (m->cfg.receive) /* where is said later, but a key that is none can be told now */
+		return m->cfg.psk_file ? wire_check_key(m->cfg.psk_file, err) : 0;
 	if (launch == MACHINE_HOLD)
 		return vm_start(m->vm, VM_PAUSE, err);
 	m->state = MACHINE_RUNNING;
