@@ -37,6 +37,11 @@ plant_layers()
 	echo '#include "mm/engine/mem.h"' >>"$1/mm/base/err.c"
 }
 
+plant_layers_spelling()
+{
+	echo '	# include"mm/engine/mem.h"' >>"$1/mm/base/err.c"
+}
+
 plant_layers_private()
 {
 	echo '#include "mm/store/impl.h"' >>"$1/vmm/cli/main.c"
@@ -80,6 +85,7 @@ has_budgets()
 
 row "layers" tools/checks/layers
 row "layers finds an include against the arrows" finds layers 'mm/base may not include mm/engine/mem.h'
+row "layers finds it oddly spelled" finds layers_spelling 'mm/base may not include mm/engine/mem.h'
 row "layers finds a private header that left its folder" finds layers_private 'is private to mm/store/'
 row "circles" tools/checks/circles
 row "circles finds two files that call each other" finds circles 'mm/base/planted_a.c'
