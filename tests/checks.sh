@@ -25,7 +25,7 @@ finds() # CHECK WORDS
 	local copy=$WORK/copy
 	rm -rf "$copy"
 	mkdir -p "$copy/build/release"
-	cp -r mm vmm guest tools tests docs Makefile ./*.md "$copy/"
+	cp -a mm vmm guest tools tests docs Makefile ./*.md "$copy/"
 	cp -rs "$PWD/build/release/mm" "$PWD/build/release/vmm" "$copy/build/release/"
 	cp -rs "$PWD/build/guest" "$copy/build/"
 	"plant_$1" "$copy" || return
@@ -54,6 +54,18 @@ plant_circles()
 	(cd "$1" && for file in mm/base/planted_[ab].c; do
 		cc -c -o "build/release/${file%.c}.o" "$file" || exit
 	done)
+}
+
+plant_circles_upward()
+{
+	echo 'int vm_freeze(void); int planted(void); int planted(void) { return vm_freeze(); }' \
+		>"$1/mm/base/planted_up.c"
+	(cd "$1" && cc -c -o build/release/mm/base/planted_up.o mm/base/planted_up.c)
+}
+
+plant_tour_step()
+{
+	printf '\n| `store_put()` | `mm/engine/evict.c` | calls it |\n' >>"$1/docs/ARCHITECTURE.md"
 }
 
 plant_tour_function()
@@ -89,8 +101,10 @@ row "layers finds it oddly spelled" finds layers_spelling 'mm/base may not inclu
 row "layers finds a private header that left its folder" finds layers_private 'is private to mm/store/'
 row "circles" tools/checks/circles
 row "circles finds two files that call each other" finds circles 'mm/base/planted_a.c'
+row "circles finds a call upwards" finds circles_upward 'mm/base/planted_up.c may not use vm_freeze'
 row "tour" tools/checks/tour
 row "tour finds a function that is nowhere" finds tour_function 'there is no planted_nowhere()'
+row "tour finds a step that is only a call" finds tour_step 'mm/engine/evict.c has no store_put()'
 row "tour finds a row without its file" finds tour_row 'a row for mm/base/planted.c, which does not exist'
 row "tour finds a file without its row" finds tour_file 'mm/base/planted.c: has no row'
 row "sizes" tools/checks/sizes

@@ -8,7 +8,7 @@
  *
  *	pattern   one 8-byte value repeated 512 times (all zeros is one of them): no space
  *	shared    the same contents as an entry that exists: one more reference to it
- *	block     compressed (mm/codec), in the pool (mm/zpool)
+ *	block     compressed (mm/codec), in the pool (zpool.h)
  *	raw       4096 bytes as they are, in the pool: they did not compress
  *	tier      moved on to the tier below (mm/swap/tier.h), as compressed or raw as they were
  *

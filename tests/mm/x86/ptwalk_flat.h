@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Guest memory for mm/ptwalk that is so many bytes from guest-physical 0 on, and nothing else. */
+/* Guest memory for mm/x86/ptwalk.h: so many bytes from guest-physical 0 on, and nothing else. */
 #ifndef QUIRE_TESTS_MM_X86_PTWALK_FLAT_H
 #define QUIRE_TESTS_MM_X86_PTWALK_FLAT_H
 

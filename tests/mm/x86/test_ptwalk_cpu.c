@@ -3,7 +3,7 @@
  * The walker of page tables against the processor: a virtual machine of two instructions makes one
  * access after the other, at CPL 3 and CPL 0, through tables whose every flag is drawn, and says by
  * its page faults what the processor found. Whether there was one, its error code and address, and
- * the accessed and dirty bits afterwards must be what mm/ptwalk says. (The idea is that of
+ * the accessed and dirty bits afterwards must be what mm/x86/ptwalk.h says. (The idea is that of
  * kvm-unit-tests' access test.) What the processor is, is the host's matter: with EPT or NPT it
  * walks these very tables; on PVM it is KVM's walker and the processor's check of what that made.
  *
