@@ -24,7 +24,7 @@ static const struct ptwalk_access read_access = {PTWALK_READ, PTWALK_BY_SUPERVIS
 static void begin(struct runner *r)
 {
 	runner_need_kvm();
-	runner_make(r, MEMORY, 2, "job=access write=50 size=16M time=60 map=4k cpus=2");
+	runner_make(r, MEMORY, 2, "job=access write=50 size=16M stop=1 map=4k cpus=2");
 	runner_run(r);
 	vm_freeze(r->vm); /* may be nested */
 }

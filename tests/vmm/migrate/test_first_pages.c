@@ -27,7 +27,7 @@ static void begin(struct runner *r, unsigned int nr_cpus)
 	char append[80];
 
 	runner_need_kvm();
-	snprintf(append, sizeof(append), "job=access write=50 size=16M time=60 map=4k cpus=%u",
+	snprintf(append, sizeof(append), "job=access write=50 size=16M stop=1 map=4k cpus=%u",
 		 nr_cpus);
 	runner_make(r, MEMORY, nr_cpus, append);
 	runner_run(r);

@@ -17,7 +17,7 @@
 
 #define MEMORY (64 * MiB)
 #define WHILE  300 /* ms */
-#define WRITER "job=access pattern=random write=100 size=16M time=60 cpus="
+#define WRITER "job=access pattern=random write=100 size=16M stop=1 cpus="
 
 /* What is seen of the vCPUs in a while, in which the dirty log is kept as a migration keeps it. */
 struct seen {
